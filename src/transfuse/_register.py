@@ -1,0 +1,34 @@
+"""Makes plain transformers open the folders that Transfuse writes, at no cost until it is used.
+
+`import transfuse` must stay light, so transformers is not imported here: the registration waits
+until somebody imports it, or happens at once where somebody has.
+"""
+
+from types import ModuleType
+
+import wrapt
+
+__all__ = ["register_when_transformers_loads"]
+
+
+def register_when_transformers_loads() -> None:
+    """Registers Transfuse's text classifier with `AutoConfig` and its Auto model.
+
+    After `import transfuse`, `AutoModelForSequenceClassification.from_pretrained(folder)` and
+    `pipeline("text-classification", folder)` open a folder whose pooling is not the
+    architecture's own.
+    """
+    auto = "transformers.models.auto"
+    wrapt.register_post_import_hook(_register_config, f"{auto}.configuration_auto")
+    wrapt.register_post_import_hook(_register_model, f"{auto}.modeling_auto")
+
+
+def _register_config(module: ModuleType) -> None:
+    from transfuse._hub_config import MODEL_TYPE, TransfuseConfig
+
+    module.AutoConfig.register(MODEL_TYPE, TransfuseConfig, exist_ok=True)
+
+
+def _register_model(_module: ModuleType) -> None:
+    # Importing the file registers the class, whichever of the two is imported first.
+    import transfuse.models.hub  # noqa: F401

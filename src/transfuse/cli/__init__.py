@@ -1,0 +1,5 @@
+"""The command line. Read `app.py` first."""
+
+from transfuse.cli.app import main
+
+__all__ = ["main"]

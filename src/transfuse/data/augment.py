@@ -1,0 +1,215 @@
+"""Text augmentation that keeps the label: slightly different texts from the same one.
+
+One interface: an augmentation is a frozen dataclass, called with a text and a generator. None of
+them touches a negation, what it denies ("not very good"), or signs such as emoji; none makes a
+negation of another word, and no text loses all of its words. Chinese and Japanese, which put no
+space between words, are varied by characters.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from transfuse.data.segment import is_negation
+
+__all__ = ["AUGMENTATIONS", "Augmentation", "Typos", "WordDropout", "WordSwap"]
+
+_SINGLE = "\u3041-\u3096\u30a1-\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Characters that are units of their own: kana and Han."""
+
+_UNIT = re.compile(rf"[{_SINGLE}]|[^\s{_SINGLE}]+")
+_ALONE = re.compile(rf"[{_SINGLE}]")
+_EDGES = re.compile(r"^\W+|\W+$")
+
+_REACH = 3
+"""Words (or characters) after a negation that it may deny, unless a sign ends the clause before."""
+
+_CLAUSE_ENDS = tuple(".,;:!?。，、；：！？")
+
+_DOUBLED, _LEFT_OUT, _SWAPPED = range(3)
+
+
+@dataclass(frozen=True)
+class Augmentation(ABC):
+    """A way to vary a text without changing its label."""
+
+    @abstractmethod
+    def __call__(self, text: str, rng: np.random.Generator) -> str:
+        """Varies a text.
+
+        Args:
+            text: The text.
+            rng: Decides what changes; the same state gives the same result.
+
+        Returns:
+            A text with the same label, perhaps the same text.
+        """
+
+
+def _check_rate(rate: float) -> None:
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate must be from 0 to below 1, got {rate}")
+
+
+@dataclass(frozen=True)
+class WordDropout(Augmentation):
+    """Leaves out each word with a small probability (Wei and Zou 2019, arXiv:1901.11196).
+
+    Where words are not written apart, characters take their place.
+    """
+
+    rate: float = 0.1
+    """Probability that a word is left out, from 0 to below 1. Default: 0.1."""
+
+    def __post_init__(self) -> None:
+        _check_rate(self.rate)
+
+    def __call__(self, text: str, rng: np.random.Generator) -> str:
+        """The text without some of its words; at least one stays."""
+        units, gaps = _units(text)
+        free = _free(units)
+        dropped = (rng.random(len(units)) < self.rate) & free
+        words = np.array([_is_word(unit) for unit in units], dtype=np.bool_)
+        if not dropped.any():
+            return text
+        if not (words & ~dropped).any():
+            dropped[rng.choice(np.flatnonzero(dropped))] = False
+        kept = np.flatnonzero(~dropped).tolist()
+        return (gaps[0] + "".join(units[unit] + gaps[unit + 1] for unit in kept)).strip()
+
+
+@dataclass(frozen=True)
+class WordSwap(Augmentation):
+    """Lets neighbouring words change places with a small probability.
+
+    Where words are not written apart, characters take their place.
+    """
+
+    rate: float = 0.1
+    """Probability that a word changes places with the next, from 0 to below 1. Default: 0.1."""
+
+    def __post_init__(self) -> None:
+        _check_rate(self.rate)
+
+    def __call__(self, text: str, rng: np.random.Generator) -> str:
+        """The text with some neighbours swapped; each word moves at most one place."""
+        units, gaps = _units(text)
+        free = _free(units)
+        drawn = rng.random(len(units)) < self.rate
+        place = 0
+        while place < len(units) - 1:
+            if drawn[place] and free[place] and free[place + 1]:
+                units[place], units[place + 1] = units[place + 1], units[place]
+                place += 1
+            place += 1
+        return gaps[0] + "".join(unit + gap for unit, gap in zip(units, gaps[1:], strict=True))
+
+
+@dataclass(frozen=True)
+class Typos(Augmentation):
+    """Makes slips of the keyboard: a letter doubled, left out, or swapped with the next.
+
+    The first letter of a word stays, as in people's own slips, and so do digits. Belinkov and Bisk
+    (2018, arXiv:1711.02173) show how much such noise matters to models.
+    """
+
+    rate: float = 0.03
+    """Probability of a slip at each letter, from 0 to below 1. Default: 0.03."""
+
+    def __post_init__(self) -> None:
+        _check_rate(self.rate)
+
+    def __call__(self, text: str, rng: np.random.Generator) -> str:
+        """The text with a few slips."""
+        units, gaps = _units(text)
+        done = [gaps[0]]
+        for piece, free, gap in _pieces(units, gaps, _free(units)):
+            # Drawn for each letter, whether used or not: a slip changes no later draw.
+            slips = rng.random(len(piece)) < self.rate
+            kinds = rng.integers(0, 3, len(piece))
+            varied = _slipped(piece, slips.tolist(), kinds.tolist()) if free else piece
+            done.append((piece if _denies(varied) else varied) + gap)
+        return "".join(done)
+
+
+AUGMENTATIONS: dict[str, type[Augmentation]] = {
+    "word_dropout": WordDropout,
+    "word_swap": WordSwap,
+    "typos": Typos,
+}
+"""The augmentations by name; a new one is one more line here."""
+
+
+def _units(text: str) -> tuple[list[str], list[str]]:
+    """Words (characters of unspaced scripts), and the gaps before, between and after them."""
+    found = list(_UNIT.finditer(text))
+    ends = [0, *(unit.end() for unit in found)]
+    starts = [*(unit.start() for unit in found), len(text)]
+    return [unit.group() for unit in found], [
+        text[end:start] for end, start in zip(ends, starts, strict=True)
+    ]
+
+
+def _is_word(unit: str) -> bool:
+    return any(letter.isalnum() for letter in unit)
+
+
+def _denies(unit: str) -> bool:
+    return is_negation(_EDGES.sub("", unit))
+
+
+def _free(units: list[str]) -> npt.NDArray[np.bool_]:
+    """Which units may be changed: words that neither deny nor are denied."""
+    free = np.array([_is_word(unit) for unit in units], dtype=np.bool_)
+    reach = 0
+    for place, unit in enumerate(units):
+        if _denies(unit):
+            reach = _REACH + 1
+        if reach:
+            free[place] = False
+            reach -= 1
+        if unit.endswith(_CLAUSE_ENDS):
+            reach = 0
+    return free
+
+
+def _pieces(
+    units: list[str], gaps: list[str], free: npt.NDArray[np.bool_]
+) -> list[tuple[str, bool, str]]:
+    """Stretches in which letters may slip past each other, whether they may, and the gap after.
+
+    A word is one; so are characters of unspaced scripts that stand together and may be changed.
+    """
+    pieces: list[tuple[str, bool, str]] = []
+    for unit, gap, may in zip(units, gaps[1:], free.tolist(), strict=True):
+        if pieces and may and _ALONE.match(unit):
+            before, before_may, between = pieces[-1]
+            if before_may and not between and _ALONE.match(before):
+                pieces[-1] = (before + unit, True, gap)
+                continue
+        pieces.append((unit, may, gap))
+    return pieces
+
+
+def _slipped(piece: str, slips: list[bool], kinds: list[int]) -> str:
+    letters = list(piece)
+    # Only between letters: neither the first of a word, nor digits and signs.
+    inside = [
+        at > 0 and letter.isalpha() and letters[at - 1].isalpha()
+        for at, letter in enumerate(letters)
+    ]
+    at = 0
+    while at < len(letters):
+        if slips[at] and inside[at]:
+            if kinds[at] == _DOUBLED:
+                letters[at] *= 2
+            elif kinds[at] == _LEFT_OUT:
+                letters[at] = ""
+            elif kinds[at] == _SWAPPED and at + 1 < len(letters) and inside[at + 1]:
+                letters[at], letters[at + 1] = letters[at + 1], letters[at]
+                at += 1
+        at += 1
+    return "".join(letters)

@@ -1,0 +1,128 @@
+"""From loaded columns to a checked dataset with a schema: types, labels, and every bad row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transfuse.data.columns import WRITTEN, rows_where, stored_column, typed, with_written
+from transfuse.data.infer import infer_schema
+from transfuse.data.labels import plain_labels, read_labels
+from transfuse.data.loaded import Findings, Loaded, ReadOptions
+from transfuse.data.schema import GivenRoles, Role, Schema, given_roles
+from transfuse.errors import DataError, Problem
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    loaded: Loaded, given: GivenRoles | None, options: ReadOptions
+) -> tuple[datasets.Dataset, Schema, tuple[str, ...]]:
+    """Gives columns their roles and types, and checks every row.
+
+    Args:
+        loaded: What a reader found.
+        given: Roles that the person named.
+        options: How to read labels, and the longest cell.
+
+    Returns:
+        The dataset, its schema and the notes of what was assumed.
+
+    Raises:
+        DataError: With the first 20 bad rows and the count of the others, or if the columns
+            cannot be understood.
+    """
+    where = loaded.name
+    if not len(loaded.dataset):
+        loaded.findings.raise_any(where)
+        raise DataError(Problem(where, "no rows", "at least one row of data"))
+    given_roles(loaded.dataset.column_names, given, where)
+    try:
+        dataset = typed(loaded.dataset) if loaded.untyped else plain_labels(loaded.dataset)
+        schema, notes = infer_schema(dataset, given, where)
+    except DataError as error:
+        # Rows of the wrong shape may be why the columns make no sense, so both are told.
+        raise DataError([*loaded.findings.problems(where), *error.problems]) from None
+    if loaded.untyped:
+        dataset = with_written(dataset, loaded.dataset, schema.roles, options.label_names)
+    check = _Check(loaded, schema, options)
+    check.columns(dataset)
+    for column in schema.columns(Role.LABEL):
+        if column in loaded.mixed:
+            continue
+        labels = read_labels(dataset, column, loaded.untyped, options)
+        check.rows(column, labels.bad, labels.describe)
+        notes += [f"{where}: {note}" for note in labels.notes]
+        dataset = labels.dataset
+    check.findings.raise_any(where)
+    return dataset, schema, (*loaded.notes, *notes)
+
+
+class _Check:
+    """The checks of the columns that have roles."""
+
+    def __init__(self, loaded: Loaded, schema: Schema, options: ReadOptions) -> None:
+        self.loaded = loaded
+        self.schema = schema
+        self.options = options
+        self.findings: Findings = loaded.findings
+
+    def rows(self, column: str, rows: Sequence[int], describe: Any) -> None:
+        """Notes bad rows of a column; `describe(row)` gives what, expected and fix."""
+
+        def problems(shown: Sequence[int]) -> list[Problem]:
+            places = self.loaded.places(shown) if shown else []
+            return [
+                Problem(f"{self.loaded.name}, {place}, column {column!r}", *describe(row))
+                for place, row in zip(places, shown, strict=True)
+            ]
+
+        self.findings.add_all(rows, problems)
+
+    def columns(self, dataset: datasets.Dataset) -> None:
+        """Checks each column that has a role."""
+        for name, role in self.schema.roles.items():
+            if role == Role.ID:
+                continue
+            if name in self.loaded.mixed:
+                self._mixed(name)
+            elif role in WRITTEN:
+                self._written(stored_column(dataset, name), name, role)
+            elif role != Role.LABEL:
+                self._present(stored_column(dataset, name), name, role)
+
+    def _mixed(self, name: str) -> None:
+        mixed = self.loaded.mixed[name]
+        others = dict(mixed.others)
+        fix = "Write all values in one way."
+        self.rows(name, list(others), lambda row: (others[row], mixed.expected, fix))
+        self.findings.count += mixed.count - len(others)
+
+    def _written(self, cells: pa.ChunkedArray, name: str, role: Role) -> None:
+        where = f"{self.loaded.name}, column {name!r}"
+        if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
+            fix = f"Name the column that holds text, as `{role}: NAME`."
+            raise DataError(Problem(where, f"the {role} column holds {cells.type}", "text", fix))
+        self._present(cells, name, role)
+        lengths = pc.utf8_length(cells)
+        most = self.options.max_cell
+        fix = "Cut or split the text, or raise max_cell."
+        self.rows(
+            name,
+            rows_where(pc.greater(lengths, most)),
+            lambda row: (
+                f"a text of {lengths[row].as_py():,} characters",
+                f"at most {most:,}",
+                fix,
+            ),
+        )
+
+    def _present(self, cells: pa.ChunkedArray, name: str, role: Role) -> None:
+        missing = pc.is_null(cells, nan_is_null=pa.types.is_floating(cells.type))
+        # An empty text is left to cleaning, which drops and counts it; an empty group is no group.
+        if role not in WRITTEN and pa.types.is_string(cells.type):
+            missing = pc.or_(missing, pc.fill_null(pc.equal(cells, ""), False))
+        fix = "Fill it in or leave the row out."
+        self.rows(name, rows_where(missing), lambda _: (f"no {role}", f"a {role} in each row", fix))

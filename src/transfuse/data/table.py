@@ -1,0 +1,304 @@
+"""The table that everything reads from: Arrow columns, each with a role.
+
+A `Table` is a Hugging Face dataset (memory-mapped where it is large) with a `Schema`, a name and
+the notes of what was assumed when it was read. `transfuse.data.read` makes one from a file.
+"""
+
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transfuse.data.columns import fresh_fingerprint, new_dataset, replaced, stored_column
+from transfuse.data.loaded import ReadOptions
+from transfuse.data.prepare import prepare
+from transfuse.data.readers.memory import load_columns, load_frame
+from transfuse.data.schema import GivenRoles, Role, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Label", "Table"]
+
+Label = str | int | float | list[str] | list[int]
+"""One row's label: a class by name or number, a measured number, or several classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows with a known meaning for their columns.
+
+    Args:
+        dataset: The columns, one row per example.
+        schema: The role of each column.
+        name: What messages and reports call the table.
+        notes: What was assumed when the table was read, one sentence each. Default: nothing.
+    """
+
+    dataset: datasets.Dataset
+    schema: Schema
+    name: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(
+        cls,
+        columns: Mapping[str, Sequence[Any]],
+        *,
+        name: str = "table",
+        roles: GivenRoles | None = None,
+    ) -> "Table":
+        """Makes a table of Python columns.
+
+        Args:
+            columns: Column name to values, all of one length.
+            name: What messages call the table. Default: "table".
+            roles: Role name to column name; the others are inferred. Default: all are inferred.
+
+        Returns:
+            The checked table.
+
+        Raises:
+            DataError: With every bad row, or if the columns cannot be understood.
+        """
+        return cls._prepared(load_columns(columns, name), roles)
+
+    @classmethod
+    def from_pandas(
+        cls, frame: "pd.DataFrame", *, name: str = "frame", roles: GivenRoles | None = None
+    ) -> "Table":
+        """Makes a table of a pandas frame; its index is left out.
+
+        Args:
+            frame: The frame.
+            name: What messages call the table. Default: "frame".
+            roles: Role name to column name; the others are inferred. Default: all are inferred.
+
+        Returns:
+            The checked table.
+
+        Raises:
+            DataError: With every bad row, or if the columns cannot be understood.
+        """
+        return cls._prepared(load_frame(frame, name), roles)
+
+    @classmethod
+    def _prepared(cls, loaded: Any, roles: GivenRoles | None) -> "Table":
+        dataset, schema, notes = prepare(loaded, roles, ReadOptions())
+        return cls(dataset, schema, loaded.name, notes)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def values(self, column: str) -> list[Any]:
+        """All values of a column, by its name, as Python objects."""
+        return [value for part in self._parts(column) for value in part]
+
+    def column(self, role: Role | str) -> list[Any]:
+        """All values of the first column with a role, as Python objects.
+
+        Raises:
+            DataError: If no column has the role.
+        """
+        return self.values(self.schema.column(Role(role)))
+
+    def texts(self) -> list[str]:
+        """The text of each row.
+
+        Raises:
+            DataError: If no column is the text.
+        """
+        return self.column(Role.TEXT)
+
+    def labels(self) -> list[Label]:
+        """The label of each row as it was read: a name, a number, or a list for several classes.
+
+        Raises:
+            DataError: If no column is the label.
+        """
+        return self.column(Role.LABEL)
+
+    def groups(self) -> list[Any] | None:
+        """The group of each row (rows of one group belong in one split), or None without groups."""
+        return self.column(Role.GROUP) if self.schema.has(Role.GROUP) else None
+
+    @cached_property
+    def class_counts(self) -> dict[Any, int]:
+        """How many rows each label has, sorted by label; rows with several count for each.
+
+        Raises:
+            DataError: If no column is the label.
+        """
+        counts: dict[Any, int] = {}
+        for label in self.labels():
+            for one in label if isinstance(label, list) else (label,):
+                counts[one] = counts.get(one, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def unseen_labels(self, known: Sequence[Any]) -> dict[Any, list[int]]:
+        """The labels of this table that are not among the known ones.
+
+        Args:
+            known: Labels, such as those of the training rows.
+
+        Returns:
+            Each unknown label with the rows (from 0) that have it.
+        """
+        seen = set(known)
+        if seen.issuperset(self.class_counts):
+            return {}
+        unseen: dict[Any, list[int]] = {}
+        for row, label in enumerate(self.labels()):
+            for one in label if isinstance(label, list) else (label,):
+                if one not in seen:
+                    unseen.setdefault(one, []).append(row)
+        return unseen
+
+    def take(self, indices: npt.ArrayLike) -> "Table":
+        """The rows at the given places, in that order.
+
+        Args:
+            indices: Row numbers from 0, integers [n]; negative ones count from the end.
+
+        Returns:
+            A table that shares this one's columns.
+
+        Raises:
+            IndexError: If a place lies outside the table.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        if np.any((wanted < -len(self)) | (wanted >= len(self))):
+            raise IndexError(
+                f"rows {wanted.min()} to {wanted.max()} of a table of {len(self)} rows"
+            )
+        wanted = np.where(wanted < 0, wanted + len(self), wanted)
+        chosen = self.dataset.select(wanted, new_fingerprint=fresh_fingerprint())
+        return replace(self, dataset=chosen)
+
+    def filter(self, keep: Callable[[Mapping[str, Any]], bool] | npt.ArrayLike) -> "Table":
+        """The rows that are to be kept.
+
+        Args:
+            keep: A boolean mask [rows], or a function of a row (column name to value).
+
+        Returns:
+            A table that shares this one's columns.
+        """
+        if callable(keep):
+            rows = self.dataset.with_format(None)
+            mask = np.fromiter((keep(row) for row in rows), np.bool_, len(self))
+        else:
+            mask = np.asarray(keep, dtype=np.bool_)
+        if mask.shape != (len(self),):
+            raise ValueError(f"a mask of shape {mask.shape} for a table of {len(self)} rows")
+        return self.take(np.flatnonzero(mask))
+
+    def append(self, other: "Table") -> "Table":
+        """This table's rows, then another's; only columns with a role are kept.
+
+        Args:
+            other: The table that comes after; it has this one's text and label roles.
+
+        Raises:
+            DataError: If it lacks a role of this table.
+        """
+        parts = [
+            pa.table(
+                {
+                    name: stored_column(table.dataset, table.schema.column(role))
+                    for name, role in self.schema.roles.items()
+                }
+            )
+            for table in (self, other)
+        ]
+        joined = pa.concat_tables(parts, promote_options="permissive")
+        return replace(self, dataset=new_dataset(joined))
+
+    def with_column(
+        self, name: str, values: Sequence[Any], role: Role | str | None = None
+    ) -> "Table":
+        """The table with a column added or replaced.
+
+        Args:
+            name: The column.
+            values: One value per row.
+            role: The column's role. Default: the one that it had, or none.
+
+        Returns:
+            The new table; this one is unchanged.
+        """
+        dataset = replaced(self.dataset, name, pa.array(values))
+        roles = dict(self.schema.roles)
+        if role is not None:
+            roles[name] = Role(role)
+        return replace(self, dataset=dataset, schema=Schema(roles))
+
+    def with_notes(self, *notes: str) -> "Table":
+        """The table with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the columns that have a role, whatever the order of rows and columns.
+
+        It does not depend on how the content is stored: the number 3 and the text "3" count as
+        the same, since a CSV file cannot tell them apart. 32 hexadecimal digits.
+        """
+        named = sorted(self.schema.roles.items(), key=lambda item: item[1])
+        # Rows are hashed alone and added up, so that any order gives the same sum.
+        total = 0
+        for parts in self._row_parts([column for column, _ in named]):
+            total += int.from_bytes(_hash(parts), "little")
+        roles = ",".join(role for _, role in named)
+        summary = f"{roles};{len(self)};{total % 2**128}"
+        return blake2b(summary.encode(), digest_size=16).hexdigest()
+
+    def row_keys(self) -> list[bytes]:
+        """A 16-byte key of each row's text, equal for texts that are equal after Unicode NFC.
+
+        Raises:
+            DataError: If no column is the text.
+        """
+        self.schema.column(Role.TEXT)
+        return [
+            _hash([unicodedata.normalize("NFC", text).encode() for text in row])
+            for row in self._rows(self.schema.columns(Role.TEXT))
+        ]
+
+    def _parts(self, column: str) -> Iterator[list[Any]]:
+        """The values of a column, some thousands at a time."""
+        stored = self.dataset.select_columns([column]).with_format("arrow")
+        for batch in stored.iter(batch_size=10_000):
+            yield batch.column(0).to_pylist()
+
+    def _rows(self, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        stored = self.dataset.select_columns(list(columns)).with_format("arrow")
+        for batch in stored.iter(batch_size=10_000):
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
+    def _row_parts(self, columns: Sequence[str]) -> Iterator[list[bytes]]:
+        for row in self._rows(columns):
+            yield [_canonical(value) for value in row]
+
+
+def _canonical(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, list):
+        return b"\x00list" + _hash([_canonical(item) for item in value])
+    return b"" if value is None else str(value).encode()
+
+
+def _hash(parts: Sequence[bytes]) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        # The length keeps ("ab", "c") apart from ("a", "bc").
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.digest()

@@ -1,0 +1,175 @@
+"""What an encoder is to the rest of Transfuse: rows in, one vector per row out, in known layers.
+
+Everything that freezes, caches or re-weighs parts of a model talks to this interface and never to
+a particular architecture.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import nn
+
+from transfuse.data.ragged import Ragged
+from transfuse.models.copies import copied_as
+
+__all__ = ["Batch", "Encoded", "Encoder", "close"]
+
+Batch = dict[str, torch.Tensor]
+"""Tensors of one batch by name.
+
+Models read `input_ids` and `attention_mask` (int64 [n, T]), or `hidden` ([n, T, d], with
+`attention_mask`) in place of `input_ids`, or `pooled` ([n, d]) alone. They leave the other names
+(`targets`, `rows`) alone.
+"""
+
+
+@dataclass
+class Encoded:
+    """What an encoder makes of a batch.
+
+    Args:
+        pooled: One vector per row [n, d].
+        tokens: One vector per token [n, T, d]; None where only the pooled vectors were cached.
+        mask: 1 where a token is real, 0 where it is padding, int64 [n, T]; None without tokens.
+    """
+
+    pooled: torch.Tensor
+    tokens: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+
+
+class Encoder(nn.Module, ABC):
+    """A backbone that turns rows into vectors, seen as layers from input to output.
+
+    Attributes:
+        dim: Length of the pooled vector, d.
+        depth: Number of layers; the embeddings count as one.
+    """
+
+    dim: int
+    depth: int
+
+    @property
+    @abstractmethod
+    def preprocessing(self) -> str:
+        """Names `preprocess` by content: equal for encoders that make the same of every row."""
+
+    @abstractmethod
+    def layers(self) -> list[list[nn.Module]]:
+        """The modules with parameters, from input to output.
+
+        Returns:
+            `depth` lists. The first holds what runs before the blocks (embeddings), the last
+            holds the last block and what runs after it (final norm, pooler). No module stands in
+            two lists and none contains another.
+        """
+
+    @abstractmethod
+    def preprocess(self, texts: Sequence[str]) -> Ragged:
+        """Turns rows into token ids, ready for `collate`.
+
+        Args:
+            texts: The rows.
+
+        Returns:
+            The ids of each row.
+        """
+
+    @abstractmethod
+    def collate(self, token_rows: Iterable[Sequence[int]] | Ragged) -> Batch:
+        """Builds a batch from rows of token ids, padded on the right to the longest.
+
+        Args:
+            token_rows: One row of ids per text; a `Ragged` will do.
+
+        Returns:
+            `input_ids` and `attention_mask`, int64 [n, T].
+        """
+
+    @abstractmethod
+    def forward(self, batch: Batch, from_layer: int = 0) -> Encoded:
+        """Encodes a batch.
+
+        Args:
+            batch: As described at `Batch`.
+            from_layer: The number of layers whose output the batch already carries as `hidden`.
+                Default 0: nothing was computed before.
+
+        Returns:
+            The vectors.
+        """
+
+    @abstractmethod
+    def prefix(self, batch: Batch, layers: int) -> torch.Tensor:
+        """The output of the first layers, in evaluation mode and without gradients.
+
+        Args:
+            batch: `input_ids` and `attention_mask`.
+            layers: How many layers to run, from 1 to `depth`.
+
+        Returns:
+            Hidden states [n, T, d]; `forward` takes them up again as `hidden` with
+            `from_layer=layers`.
+        """
+
+    @abstractmethod
+    def can_resume(self, layers: int) -> bool:
+        """Whether `prefix` followed by `forward` gives what a plain `forward` gives.
+
+        Args:
+            layers: The length of the prefix, from 0 to `depth`.
+
+        Returns:
+            True where it was tried and found equal; 0 is always true.
+        """
+
+    @abstractmethod
+    def probe_batch(self) -> Batch:
+        """A few short rows of different lengths, for trying out what a model can do.
+
+        Returns:
+            A batch on the encoder's device.
+        """
+
+    @abstractmethod
+    def fingerprint(self, layers: int) -> str:
+        """Names by content what `prefix(batch, layers)` computes.
+
+        Args:
+            layers: The length of the prefix, from 1 to `depth`; at `depth` the pooling counts too.
+
+        Returns:
+            A hexadecimal hash of the weights, the architecture and the preprocessing.
+        """
+
+    def copied_as(self, dtype: torch.dtype) -> Self:
+        """A copy for inference whose parameters have another number type.
+
+        Args:
+            dtype: The number type, for instance `torch.bfloat16`.
+
+        Returns:
+            A copy in evaluation mode without gradients. Parameters that have the type already
+            share their memory with it.
+        """
+        return copied_as(self, dtype)
+
+
+def close(expected: torch.Tensor, got: torch.Tensor) -> bool:
+    """Whether two ways to compute the same thing agree up to rounding.
+
+    Args:
+        expected: The result of one way.
+        got: The result of the other.
+
+    Returns:
+        True where no entry differs by more than 1e-5 in 32 bits (more only for coarser numbers),
+        relative to the largest entry where that is above 1.
+    """
+    if expected.shape != got.shape:
+        return False
+    tolerance = max(1e-5, 4 * torch.finfo(expected.dtype).eps)
+    return bool((expected - got).abs().max() <= tolerance * expected.abs().max().clamp(min=1.0))

@@ -1,0 +1,181 @@
+"""Batches of one stream, starting from wherever the frozen part of the network ends.
+
+A feed hides where its rows begin: at their tokens, at the kept output of frozen layers, or at the
+kept pooled vectors. Training, solving and prediction ask it for batches and do not care.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from transfuse.data import Ragged
+from transfuse.models.encoder import Batch, Encoder
+from transfuse.models.engine import Engine
+from transfuse.models.features import feature_space, pooled_features, prefix_features
+from transfuse.models.network import Network
+from transfuse.models.store import Store
+from transfuse.models.stored import StoredFeatures
+
+__all__ = ["Feed", "Feeds", "Inputs", "read_inputs"]
+
+Rows = NDArray[np.int64] | slice
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The preprocessed rows of one column."""
+
+    tokens: Ragged
+    """What the encoder's `preprocess` gave."""
+
+    keys: NDArray[Any]
+    """The 16-byte content key of each row, under which its features are kept, [rows]."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def take(self, rows: NDArray[np.int64]) -> "Inputs":
+        """Some of the rows, in the given order."""
+        return Inputs(self.tokens.take(rows), self.keys[rows])
+
+
+def read_inputs(encoder: Encoder, rows: Sequence[str]) -> Inputs:
+    """Preprocess rows; the content key is a hash of what preprocessing made of a row.
+
+    Args:
+        encoder: Whose preprocessing it is.
+        rows: The rows.
+    """
+    tokens = encoder.preprocess(rows)
+    keys = [hashlib.blake2b(ids.tobytes(), digest_size=16).digest() for ids in tokens]
+    return Inputs(tokens, np.array(keys, dtype="S16"))
+
+
+class Feed(ABC):
+    """Batches of one stream."""
+
+    frozen: int
+    """How many of the encoder's layers the batches carry as done."""
+
+    @property
+    @abstractmethod
+    def lengths(self) -> NDArray[np.int64]:
+        """What each row costs, in tokens, int64 [rows]."""
+
+    @abstractmethod
+    def batch(self, rows: Rows) -> Batch:
+        """A batch of these rows, without targets."""
+
+
+class _Tokens(Feed):
+    """Rows from the beginning."""
+
+    frozen = 0
+
+    def __init__(self, encoder: Encoder, inputs: Inputs) -> None:
+        self._encoder = encoder
+        self._inputs = inputs
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self._inputs.tokens.lengths
+
+    def batch(self, rows: Rows) -> Batch:
+        return self._encoder.collate(self._inputs.tokens.take(_numbers(rows, len(self._inputs))))
+
+
+class _Hidden(Feed):
+    """Rows from the kept output of the frozen layers."""
+
+    def __init__(self, features: StoredFeatures, frozen: int) -> None:
+        self.frozen = frozen
+        self._features = features
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self._features.lengths
+
+    def batch(self, rows: Rows) -> Batch:
+        hidden, mask = self._features.batch(_numbers(rows, len(self._features)))
+        return {"hidden": hidden, "attention_mask": mask}
+
+
+class _Pooled(Feed):
+    """Rows from the kept pooled vectors."""
+
+    def __init__(self, vectors: NDArray[np.float32], frozen: int) -> None:
+        self.frozen = frozen
+        self._vectors = torch.from_numpy(vectors)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.ones(len(self._vectors), dtype=np.int64)
+
+    def batch(self, rows: Rows) -> Batch:
+        return {"pooled": self._vectors[rows]}
+
+
+class Feeds:
+    """Feeds that begin after the same frozen layers of the same network.
+
+    Args:
+        network: The network; the features of its frozen layers are computed where they are not
+            kept yet.
+        frozen: How many of the encoder's layers are frozen and can be resumed. Default: 0.
+        store: Where features are kept; needed where layers are frozen.
+        engine: The arithmetic that computes them; likewise.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        frozen: int = 0,
+        store: Store | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self._encoder = network.encoder
+        self._frozen = frozen
+        self._store = store
+        self._engine = engine
+        self._space = ""
+        if frozen and engine is not None:
+            # Reading all weights for the name takes longer than reading a feed's rows.
+            pooled = frozen == self._encoder.depth
+            self._space = feature_space(self._encoder, frozen, engine, pooled=pooled)
+
+    def feed(self, inputs: Inputs) -> Feed:
+        """The feed of these rows."""
+        if not self._frozen:
+            return _Tokens(self._encoder, inputs)
+        assert self._store is not None
+        assert self._engine is not None
+        if self._frozen == self._encoder.depth:
+            vectors = pooled_features(
+                self._encoder,
+                inputs.tokens,
+                inputs.keys,
+                store=self._store,
+                engine=self._engine,
+                space=self._space,
+            )
+            return _Pooled(vectors, self._frozen)
+        features = prefix_features(
+            self._encoder,
+            inputs.tokens,
+            inputs.keys,
+            self._frozen,
+            store=self._store,
+            engine=self._engine,
+            space=self._space,
+        )
+        return _Hidden(features, self._frozen)
+
+
+def _numbers(rows: Rows, count: int) -> NDArray[np.int64]:
+    return np.arange(count)[rows] if isinstance(rows, slice) else rows

@@ -1,0 +1,164 @@
+"""Networks to folders and back.
+
+A network with the architecture's own head becomes a folder that plain transformers opens; one
+with a linear head becomes a folder that it opens after `import transfuse`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+
+from transfuse._hub_config import TransfuseConfig
+from transfuse.errors import ModelError, Problem
+from transfuse.models.heads import LinearHead, NativeHead
+from transfuse.models.hub import TransfuseForSequenceClassification
+from transfuse.models.native import has_native_head, native_network
+from transfuse.models.network import Network
+from transfuse.models.quiet import quiet_loading
+from transfuse.models.source import Attention, Source, open_source, pretrained
+from transfuse.models.text import TextEncoder
+
+__all__ = ["load_network", "save_network"]
+
+_NOTE = "transfuse"
+
+
+def save_network(network: Network, folder: str | Path) -> None:
+    """Writes a network's weights (safetensors), config.json and tokenizer into a folder.
+
+    The caller sees to it that the folder appears under its final name only when it is whole.
+
+    Args:
+        network: One text encoder and one head.
+        folder: Where to write; created if need be.
+
+    Raises:
+        ModelError: If the network has another shape, or has parameters that its architecture does
+            not know (adapters that were not merged).
+    """
+    encoder, task, head = _parts(network)
+    (column,) = network.encoders
+    folder = Path(folder)
+    note = {"task": task, "column": column, "max_length": encoder.max_length}
+    with quiet_loading():
+        if isinstance(head, NativeHead):
+            with head.whole(encoder.backbone) as model:
+                setattr(model.config, _NOTE, note)
+                with torch.device("meta"):
+                    plain = AutoModelForSequenceClassification.from_config(model.config)
+                _check_names(model, plain)
+                model.save_pretrained(folder)
+        else:
+            model = _wrapped(encoder, head)
+            setattr(model.config, _NOTE, note)
+            model.save_pretrained(folder)
+        encoder.tokenizer.save_pretrained(folder)
+
+
+def load_network(
+    folder: str | Path, *, attention: Attention = "auto", allow_pickle: bool = False
+) -> Network:
+    """Opens a folder that `save_network` wrote, or any classifier that transformers wrote.
+
+    Args:
+        folder: The folder; a package or hub id will do as well.
+        attention: How attention is computed. Default `auto`: transformers' choice.
+        allow_pickle: Whether pickled weights may be read, with torch's restricted reader.
+            Default False.
+
+    Returns:
+        The network with its labels, in evaluation mode.
+
+    Raises:
+        ModelError: If there is no classifier in the folder, or it cannot be read.
+    """
+    source = open_source(folder, attention=attention, allow_pickle=allow_pickle)
+    note: dict[str, Any] = {"task": "label", "column": "text", "max_length": 128}
+    note |= getattr(source.config, _NOTE, None) or {}
+    if isinstance(source.config, TransfuseConfig):
+        return _linear(source, note)
+    if not has_native_head(source.config):
+        raise ModelError(
+            Problem(str(folder), f"{type(source.config).__name__} has no classification head")
+        )
+    return native_network(
+        source, task=note["task"], column=note["column"], max_length=note["max_length"]
+    )
+
+
+def _linear(source: Source, note: dict[str, Any]) -> Network:
+    config = source.config
+    model, _ = pretrained(TransfuseForSequenceClassification, source)
+    encoder = TextEncoder(
+        model.backbone,
+        source.tokenizer,
+        model.backbone_config,
+        pooling=source.pooling("auto"),  # type: ignore[arg-type]
+        max_length=note["max_length"],
+    )
+    head = LinearHead(
+        encoder.dim,
+        config.num_labels,
+        config.classifier_dropout,
+        labels=[str(config.id2label[place]) for place in sorted(config.id2label)],
+        problem_type=config.problem_type,
+    )
+    head.classifier = model.classifier
+    return Network.for_text(encoder, {note["task"]: head}, note["column"]).eval()
+
+
+def _wrapped(encoder: TextEncoder, head: LinearHead) -> TransfuseForSequenceClassification:
+    """The network as one transformers model, sharing the network's parameters."""
+    labels = head.labels or tuple(f"LABEL_{place}" for place in range(head.outputs))
+    config = TransfuseConfig(
+        backbone_config=encoder.config.to_dict(),
+        pooling=encoder.pooling_used,
+        classifier_dropout=head.dropout.p,
+        has_pooler=encoder.anatomy.has_pooler,
+        id2label=dict(enumerate(labels)),
+        label2id={label: place for place, label in enumerate(labels)},
+        problem_type=head.problem_type,
+        pad_token_id=encoder.config.pad_token_id,
+    )
+    with torch.device("meta"):
+        model = TransfuseForSequenceClassification(config)
+    _check_names(encoder.backbone, model.backbone)
+    model.backbone, model.classifier = encoder.backbone, head.classifier
+    return model
+
+
+def _parts(network: Network) -> tuple[TextEncoder, str, LinearHead | NativeHead]:
+    heads: list[tuple[str, nn.Module]] = list(network.heads.items())
+    if len(network.encoders) != 1 or len(heads) != 1:
+        raise ModelError(
+            Problem(
+                "network",
+                f"it has {len(network.encoders)} encoders and {len(heads)} heads",
+                "one of each, to be a folder that transformers opens",
+            )
+        )
+    encoder, (task, head) = network.encoder, heads[0]
+    if not isinstance(encoder, TextEncoder) or not isinstance(head, LinearHead | NativeHead):
+        raise ModelError(
+            Problem(
+                "network",
+                f"it is {type(encoder).__name__} with {type(head).__name__}",
+                "a text encoder with a linear or a native head",
+            )
+        )
+    return encoder, task, head
+
+
+def _check_names(ours: nn.Module, plain: nn.Module) -> None:
+    odd = sorted(set(ours.state_dict()) ^ set(plain.state_dict()))
+    if odd:
+        raise ModelError(
+            Problem(
+                type(ours).__name__,
+                f"its parameters are not those of the plain architecture, first {odd[0]!r}",
+                fix="Merge adapters into the weights before saving.",
+            )
+        )

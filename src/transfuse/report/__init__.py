@@ -1,0 +1,9 @@
+"""What people see of a study: one HTML file, a table for the terminal, a picture.
+
+Read `page.py` first: `write_report` turns `study.parquet` and `study.json` into `report.html`.
+"""
+
+from transfuse.report.page import write_card, write_report
+from transfuse.report.table import learning_curve_png, result_table
+
+__all__ = ["learning_curve_png", "result_table", "write_card", "write_report"]

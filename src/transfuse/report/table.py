@@ -1,0 +1,108 @@
+"""The result table for the terminal, and the learning curve as a picture for a README."""
+
+import json
+import math
+from pathlib import Path
+
+import vl_convert
+from rich.table import Table
+from rich.text import Text
+
+from transfuse.errors import DataError, Problem
+from transfuse.report.curves import learning
+from transfuse.report.figures import SIGNIFICANT, labels, tone
+from transfuse.report.format import plain, shown
+from transfuse.report.results import Recipe, Results, Row
+from transfuse.report.theme import LIGHT, styled
+
+__all__ = ["learning_curve_png", "result_table"]
+
+_TONES = {"gain": "green", "loss": "red", "even": "dim"}
+
+
+def result_table(folder: Path | str) -> Table:
+    """Recipes by budgets: the score with its interval, and the gain over the first baseline.
+
+    Args:
+        folder: Where `study.parquet` and `study.json` are.
+
+    Returns:
+        A table for `rich`. A gain is green, a loss red (a recipe that transfers: negative
+        transfer); an asterisk marks p < 0.05 after Holm's correction.
+
+    Raises:
+        DataError: If a file of the study is missing or not readable.
+    """
+    results = Results.read(folder)
+    baseline = results.baselines[0] if results.baselines else None
+    measure = results.primary
+    unit = f" in {measure.unit}" if measure.unit else ""
+    caption = "mean over seeds [interval]"
+    if baseline is not None:
+        base = results.title_of(baseline)
+        caption += f"; then the gain over {base}, * p < {SIGNIFICANT:g} after Holm's correction"
+    table = Table(
+        title=Text(f"{results.title}: {measure.phrase}{unit}"),
+        caption=Text(caption),
+        pad_edge=False,
+    )
+    table.add_column("recipe", overflow="fold")
+    for budget in results.budgets:
+        table.add_column(labels(budget), justify="right", no_wrap=True)
+    for recipe in results.recipes:
+        cells = [_cell(results, recipe, budget, baseline) for budget in results.budgets]
+        strong = results.headline is not None and results.headline.recipe == recipe.name
+        table.add_row(Text(plain(recipe.title), style="bold" if strong else ""), *cells)
+    return table
+
+
+def _cell(results: Results, recipe: Recipe, budget: int, baseline: str | None) -> Text:
+    score = results.score(recipe.name, budget)
+    if score is None or math.isnan(score.value):
+        return Text("–", style="dim")
+    style = results.primary.style
+    text = Text(shown(score.value, style), style="bold")
+    if score.bounded:
+        text.append(
+            f" [{shown(score.low, style)}, {shown(score.high, style)}]", style="not bold dim"
+        )
+    if baseline is None:
+        return text
+    gain = results.find("gain", recipe.name, budget, results.primary.name, baseline=baseline)
+    text.append(_gain(gain, results), style=f"not bold {_TONES[tone(gain)]}" if gain else "")
+    return text
+
+
+def _gain(gain: Row | None, results: Results) -> str:
+    """A gain in a column of its own width, so that the scores stay aligned."""
+    if gain is None or not gain.measured:
+        return " " * 8
+    star = "*" if gain.p_holm < SIGNIFICANT else " "
+    return f"{shown(gain.value, results.primary.gain_style):>7}{star}"
+
+
+def learning_curve_png(folder: Path | str, path: Path | str, *, scale: float = 2.0) -> Path:
+    """Draw the learning curves as a picture on white.
+
+    Args:
+        folder: Where `study.parquet` and `study.json` are.
+        path: Where the PNG goes.
+        scale: Pixels of the picture for a pixel of the drawing, which is 820 wide. Default: 2.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: If a file of the study is missing or holds no score to draw.
+    """
+    results = Results.read(folder)
+    chart = learning(results)
+    if chart is None:
+        raise DataError(Problem(str(folder), "no score of the primary metric to draw"))
+    spec = {**styled({**chart, "padding": 16}), "background": LIGHT["paper"]}
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_bytes(vl_convert.vegalite_to_png(json.dumps(spec), scale=scale))
+    beside.replace(path)
+    return path

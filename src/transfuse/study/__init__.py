@@ -1,0 +1,22 @@
+"""Many recipes, budgets and seeds, and statistics over them.
+
+Read `compare.py` first.
+"""
+
+from transfuse.study.analysis import Number
+from transfuse.study.compare import compare
+from transfuse.study.jobs import Run, RunKey
+from transfuse.study.plan import Comparison, StudyPlan, is_study, read_study
+from transfuse.study.watch import Watcher
+
+__all__ = [
+    "Comparison",
+    "Number",
+    "Run",
+    "RunKey",
+    "StudyPlan",
+    "Watcher",
+    "compare",
+    "is_study",
+    "read_study",
+]

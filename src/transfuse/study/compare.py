@@ -1,0 +1,196 @@
+"""A study: recipes x budgets x seeds on one split, and what the differences are worth."""
+
+import json
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transfuse.evaluation import METRICS, evaluate
+from transfuse.files import write_whole
+from transfuse.study.analysis import Number, analyse, as_columns
+from transfuse.study.cores import cores_here
+from transfuse.study.jobs import Run, RunKey, plan_of, run_all
+from transfuse.study.plan import StudyPlan, read_study
+from transfuse.study.watch import Watcher
+from transfuse.transfer import Plan, Prepared, prepare
+from transfuse.transfer.lock import claimed
+
+__all__ = ["compare"]
+
+
+def compare(
+    recipe: Mapping[str, Any] | StudyPlan, output: Path | str, *, watcher: Watcher | None = None
+) -> Path:
+    """Do a study and keep its numbers.
+
+    The same call on the same folder goes on where it stopped, run by run.
+
+    Args:
+        recipe: The study's recipe, or its plan.
+        output: The study's folder.
+        watcher: What is told of the progress. Default: nobody.
+
+    Returns:
+        The folder, with `study.parquet` (every number), `study.json` (what was compared) and the
+        best model in `model`, if one was kept.
+
+    Raises:
+        RecipeError: If the recipe is not right.
+        DataError: If the data cannot carry it.
+        TrainingError: If a run fails.
+        RunLocked: If another process works in the folder.
+    """
+    study = recipe if isinstance(recipe, StudyPlan) else read_study(recipe)
+    watcher = watcher or Watcher()
+    folder = Path(output)
+    with claimed(folder):
+        began = time.monotonic()
+        watcher.on_notice("reading and checking the data")
+        prepared = prepare(study.shared)
+        for note in prepared.notes:
+            watcher.on_notice(note)
+        tasks = _runs_of(study)
+        workers = study.comparison.workers or cores_here()
+        watcher.on_begin(len(tasks), workers)
+        runs = run_all(tasks, prepared, folder / "runs", workers, watcher.on_run)
+        watcher.on_notice("comparing")
+        numbers = analyse(study, prepared, runs)
+        best = _best(study, prepared, runs)
+        if study.comparison.keep == "best" and best is not None and best.model is not None:
+            _keep(best.model, folder / "model")
+        seconds = time.monotonic() - began + _earlier(folder)
+        told = _description(study, prepared, numbers, seconds, best)
+        pq.write_table(pa.table(as_columns(numbers)), folder / ".study.parquet.new")
+        (folder / ".study.parquet.new").replace(folder / "study.parquet")
+        write_whole(folder / "study.json", json.dumps(told, indent=2, ensure_ascii=False))
+    return folder
+
+
+def _runs_of(study: StudyPlan) -> list[tuple[RunKey, Plan, bool]]:
+    """Every run: its key, its plan, and whether its model may be kept."""
+    comparison = study.comparison
+    keep = comparison.keep == "best"
+    runs = []
+    for name, plan in study.plans.items():
+        budgets: Sequence[int] = comparison.budgets or (plan.budget or 0,)
+        if "target" not in plan.streams:
+            budgets = (0,)
+        for budget in budgets:
+            for seed in comparison.seeds:
+                key = RunKey(name, budget, seed)
+                kept = keep and budget == max(budgets) and seed == comparison.seeds[0]
+                runs.append((key, plan_of(plan, key), kept))
+    return runs
+
+
+def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | None:
+    """The kept run whose recipe validates best over all seeds at the largest budget."""
+    checked = prepared.target.parts.validation
+    kept = [run for run in runs if run.model is not None]
+    if not len(checked) or not kept:
+        return kept[0] if kept else None
+    task = prepared.target.task
+    sign = 1 if METRICS[task.primary].higher_is_better else -1
+
+    def score(run: Run) -> float:
+        same = [r for r in runs if (r.key.recipe, r.key.budget) == (run.key.recipe, run.key.budget)]
+        found = [
+            evaluate([task.primary], each.validation_scores, prepared.target.targets[checked])
+            for each in same
+        ]
+        return sign * sum(each[task.primary] for each in found) / len(found)
+
+    return max(kept, key=score)
+
+
+def _keep(model: Path, place: Path) -> None:
+    """A copy of the model under the study, whole or not at all."""
+    beside = place.with_name("model.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(model, beside)
+    shutil.rmtree(place, ignore_errors=True)
+    beside.rename(place)
+
+
+def _earlier(folder: Path) -> float:
+    """Seconds that finished the study before, if this call found all of it done."""
+    try:
+        return float(json.loads((folder / "study.json").read_text(encoding="utf-8"))["seconds"])
+    except FileNotFoundError:
+        return 0.0
+
+
+def _headline(study: StudyPlan, numbers: Sequence[Number], best: Run | None) -> dict[str, Any]:
+    """The gain that a report opens with: of the recipe that validated best, over a baseline."""
+    gains = [
+        (row, number)
+        for row, number in enumerate(numbers)
+        if number.kind == "gain" and number.baseline == study.baselines[0]
+    ]
+    if not gains:
+        return {}
+    budget = max(number.budget for _, number in gains)
+    chosen = [pair for pair in gains if best is not None and pair[1].recipe == best.key.recipe]
+    row, number = next((pair for pair in chosen if pair[1].budget == budget), gains[-1])
+    return {
+        "recipe": number.recipe,
+        "budget": number.budget,
+        "baseline": number.baseline,
+        "row": row,
+    }
+
+
+def _description(
+    study: StudyPlan,
+    prepared: Prepared,
+    numbers: Sequence[Number],
+    seconds: float,
+    best: Run | None,
+) -> dict[str, Any]:
+    target = prepared.target
+    names = ("transfuse", "torch", "transformers", "peft", "datasets", "scikit-learn")
+    return {
+        "name": study.name,
+        "title": study.title,
+        "description": study.description,
+        "primary_metric": target.task.primary,
+        "budgets": list(study.comparison.budgets),
+        "seeds": list(study.comparison.seeds),
+        "recipes": [
+            {
+                "name": name,
+                "title": plan.title or name,
+                "description": plan.description,
+                "baseline": name in study.baselines,
+                "recipe": plan.recipe(),
+            }
+            for name, plan in study.plans.items()
+        ],
+        "baselines": list(study.baselines),
+        "reference": study.reference,
+        "labels": list(target.task.label_names),
+        "rows": {
+            "train": len(target.parts.train),
+            "validation": len(target.parts.validation),
+            "test": len(target.parts.test),
+            "test_documents": len(set(target.documents(target.parts.test))),
+        },
+        "data": {use: card.to_json() for use, card in prepared.cards.items()},
+        "notes": list(prepared.notes),
+        "environment": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cores": cores_here(),
+            **{name: version(name) for name in names},
+        },
+        "kept": None if best is None or best.model is None else best.key.recipe,
+        "seconds": seconds,
+        "headline": _headline(study, numbers, best) if study.baselines else {},
+    }

@@ -1,0 +1,272 @@
+"""The runs of a study, on as many processes as there are cores.
+
+Every finished run is a folder of its own, written beside and renamed; a study that is run again
+does only what is missing.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from transfuse.errors import Problem, TrainingError, TransfuseError
+from transfuse.evaluation import Scorecard
+from transfuse.models import Store
+from transfuse.study.cores import share_cores
+from transfuse.transfer import Engines, Plan, Prepared, Pretrained, Workspace, run_plan, save_model
+from transfuse.tuning import Frozen
+
+__all__ = ["Run", "RunKey", "load_run", "run_all"]
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """One run of a study."""
+
+    recipe: str
+    budget: int
+    """Labelled target rows; 0 where none are used."""
+
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder."""
+        digest = hashlib.blake2b(self.recipe.encode(), digest_size=4).hexdigest()
+        plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.recipe)[:40]
+        return f"{plain}-{digest}-{self.budget}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, as its folder keeps it."""
+
+    key: RunKey
+    scorecard: Scorecard
+    scores: NDArray[np.float32]
+    """Scores of the target's test rows, [n, outputs]."""
+
+    validation_scores: NDArray[np.float32]
+    """Scores of the target's validation rows, [m, outputs]."""
+
+    source_scores: NDArray[np.float32] | None = None
+    """Scores of the source's test rows, where the head answers for them."""
+
+    model: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker is told to do."""
+
+    key: RunKey
+    plan: Plan
+    folder: Path
+    identity: str
+    keep_model: bool
+
+
+def plan_of(plan: Plan, key: RunKey) -> Plan:
+    """The plan of one run of a recipe."""
+    return replace(plan, budget=key.budget or plan.budget, seed=key.seed)
+
+
+def work(plan: Plan, rows: int) -> float:
+    """A rough share of the study's time, to start long runs first."""
+    if not isinstance(plan.model, Pretrained):
+        return 1.0
+    if isinstance(plan.tune, Frozen):
+        return 2.0
+    batches = max(1, rows // plan.train.batch_size)
+    return 4.0 + plan.train.steps(batches) * len(plan.streams)
+
+
+def load_run(folder: Path, key: RunKey, identity: str) -> Run | None:
+    """A finished run, or None where it is missing or another run's.
+
+    Args:
+        folder: The study's folder of runs.
+        key: Which run.
+        identity: Fingerprint of what it must have done.
+    """
+    place = folder / key.folder
+    try:
+        told = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if told["identity"] != identity:
+        return None
+    arrays = load_file(place / "scores.safetensors")
+    model = place / "model"
+    return Run(
+        key,
+        Scorecard.from_dict(told["scorecard"]),
+        arrays["test"],
+        arrays["validation"],
+        arrays.get("source"),
+        model if model.exists() else None,
+    )
+
+
+def identity_of(plan: Plan, prepared: Prepared) -> str:
+    """Fingerprint of a run's plan and data."""
+    told = json.dumps([plan.recipe(), prepared.fingerprint], sort_keys=True, default=str)
+    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+
+
+def run_all(
+    plans: Sequence[tuple[RunKey, Plan, bool]],
+    prepared: Prepared,
+    folder: Path,
+    workers: int,
+    on_event: Callable[[RunKey, str], None],
+) -> list[Run]:
+    """Do the runs that are missing and load all.
+
+    Args:
+        plans: Key, plan, and whether the model is kept, for each run.
+        prepared: The data.
+        folder: The study's folder of runs.
+        workers: Processes at the most.
+        on_event: Called with a run's key and `start` or `done`.
+
+    Returns:
+        One finished run for each plan, in order.
+
+    Raises:
+        TransfuseError: Whatever a run raised; runs that are finished stay finished.
+        TrainingError: If a process died, with what to do.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = [
+        _Task(key, plan, folder, identity_of(plan, prepared), keep) for key, plan, keep in plans
+    ]
+    missing = [task for task in tasks if load_run(folder, task.key, task.identity) is None]
+    for task in tasks:
+        if task not in missing:
+            on_event(task.key, "done")
+    rows = len(prepared.target.parts.train)
+    missing.sort(key=lambda task: -work(task.plan, task.plan.budget or rows))
+    if missing:
+        _do(missing, prepared, min(workers, len(missing)), on_event)
+    loaded = [load_run(folder, task.key, task.identity) for task in tasks]
+    return [run for run in loaded if run is not None]
+
+
+def _do(
+    tasks: Sequence[_Task],
+    prepared: Prepared,
+    workers: int,
+    on_event: Callable[[RunKey, str], None],
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    todo, told = context.Queue(), context.Queue()
+    for task in tasks:
+        todo.put(task)
+    for _ in range(workers):
+        todo.put(None)
+    processes = [
+        context.Process(target=_work, args=(prepared, number, workers, todo, told), daemon=True)
+        for number in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        _listen(len(tasks), processes, told, on_event)
+    finally:
+        # After an error or Ctrl-C a worker saves a checkpoint at its next step and ends.
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _listen(
+    count: int,
+    processes: Sequence[BaseProcess],
+    told: "Queue[tuple[str, RunKey, TransfuseError | None]]",
+    on_event: Callable[[RunKey, str], None],
+) -> None:
+    """Hand on what the workers tell until all tasks are done."""
+    errors: list[TransfuseError] = []
+    done = 0
+    while done < count:
+        try:
+            event, key, error = told.get(timeout=1.0)
+        except Empty:
+            if any(process.exitcode not in (None, 0) for process in processes):
+                raise TrainingError(
+                    Problem(
+                        "study",
+                        "a worker process died, most often for want of memory",
+                        fix="Run the same command again to go on; with `study: {workers: 1}` it "
+                        "needs less memory.",
+                    )
+                ) from None
+            continue
+        if error is not None:
+            errors.append(
+                type(error)(
+                    replace(problem, where=f"{key.recipe}, {key.budget} labels: {problem.where}")
+                    for problem in error.problems
+                )
+            )
+        done += event != "start"
+        on_event(key, event)
+    if errors:
+        raise type(errors[0])(problem for error in errors for problem in error.problems)
+
+
+def _work(
+    prepared: Prepared,
+    number: int,
+    workers: int,
+    todo: "Queue[_Task | None]",
+    told: "Queue[tuple[str, RunKey, TransfuseError | None]]",
+) -> None:
+    """One worker: as many runs as it gets, on cores of its own."""
+    share_cores(number, workers)
+    workspace = Workspace(prepared, Engines.probed(), Store())
+    while (task := todo.get()) is not None:
+        told.put(("start", task.key, None))
+        try:
+            _run_one(task, workspace)
+        except TransfuseError as error:
+            told.put(("failed", task.key, error))
+        except KeyboardInterrupt:
+            return
+        else:
+            told.put(("done", task.key, None))
+
+
+def _run_one(task: _Task, workspace: Workspace) -> None:
+    """Do one run and leave its folder, whole or not at all."""
+    place = task.folder / task.key.folder
+    beside = task.folder / f"{task.key.folder}.new"
+    shutil.rmtree(place, ignore_errors=True)
+    outcome = run_plan(task.plan, workspace, beside)
+    beside.mkdir(parents=True, exist_ok=True)
+    if task.keep_model:
+        save_model(outcome, workspace, beside / "model")
+    arrays = {"test": outcome.scores, "validation": outcome.validation_scores}
+    if outcome.source_scores is not None:
+        arrays["source"] = outcome.source_scores
+    save_file(
+        {name: np.ascontiguousarray(scores, np.float32) for name, scores in arrays.items()},
+        beside / "scores.safetensors",
+    )
+    told = {"identity": task.identity, "scorecard": outcome.scorecard.to_dict()}
+    (beside / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    shutil.rmtree(beside / "checkpoint", ignore_errors=True)
+    beside.rename(place)

@@ -1,0 +1,191 @@
+"""From a study's recipe to what it compares: recipes, budgets, seeds, baselines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from transfuse.errors import Problem, RecipeError
+from transfuse.recipe import build_options, merge, nearest
+from transfuse.transfer import Plan, Pretrained, read_plan
+
+__all__ = ["Comparison", "StudyPlan", "is_study", "read_study"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a study compares: `study:` in a recipe."""
+
+    budgets: tuple[int, ...] = ()
+    """Numbers of labelled target rows. Default: all training rows only."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds; each draws its own rows within the budget. Default: 0, 1, 2."""
+
+    baselines: tuple[str, ...] = ()
+    """Recipes that gains are measured against; the first is the headline's. Default: the recipes
+    tuned from scratch, then those without a network."""
+
+    reference: str | None = None
+    """Recipe whose score on the source's test rows forgetting is measured from. Default: the one
+    that learns from the source alone."""
+
+    keep: Literal["best", "none"] = "best"
+    """Whether the model with the best validation score is kept. Default: best."""
+
+    workers: int | None = None
+    """Processes at work. Default: one for each core."""
+
+    replicates: int = 2000
+    """Bootstrap replicates of the intervals. Default: 2,000."""
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds holds at least one number, and none twice")
+        if any(budget < 1 for budget in self.budgets) or len(set(self.budgets)) != len(
+            self.budgets
+        ):
+            raise ValueError("budgets are 1 or more, and none twice")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError("workers is at least 1")
+        if self.replicates < 100:
+            raise ValueError("replicates is at least 100")
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A typed study."""
+
+    name: str
+    title: str
+    description: str
+    plans: Mapping[str, Plan]
+    """The recipes by name, in the order of the file. They share their data, split and task."""
+
+    comparison: Comparison = field(default_factory=Comparison)
+
+    @property
+    def shared(self) -> Plan:
+        """A plan that speaks for what all share: data, cleaning, split, task."""
+        first = next(iter(self.plans.values()))
+        data = {use: choice for plan in self.plans.values() for use, choice in plan.data.items()}
+        return replace(first, data=data)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The recipes that gains are measured against."""
+        from transfuse.tuning import Scratch
+
+        if self.comparison.baselines:
+            return self.comparison.baselines
+        scratch = [name for name, plan in self.plans.items() if isinstance(plan.tune, Scratch)]
+        plain = [
+            name for name, plan in self.plans.items() if not isinstance(plan.model, Pretrained)
+        ]
+        return tuple(dict.fromkeys([*scratch, *plain]))
+
+    @property
+    def reference(self) -> str | None:
+        """The recipe that forgetting is measured from."""
+        if self.comparison.reference is not None:
+            return self.comparison.reference
+        return next((n for n, plan in self.plans.items() if plan.streams == ("source",)), None)
+
+
+def is_study(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe compares several recipes."""
+    return "recipes" in recipe
+
+
+def read_study(recipe: Mapping[str, Any]) -> StudyPlan:
+    """Check a study's recipe and type its choices.
+
+    Args:
+        recipe: What the file says: `recipes` maps names to what is different in each, `study`
+            holds the comparison, and all else holds for every recipe.
+
+    Raises:
+        RecipeError: With every problem of the study and of each of its recipes.
+    """
+    problems: list[Problem] = []
+    common = {key: value for key, value in recipe.items() if key not in {"recipes", "study"}}
+    given = recipe.get("recipes")
+    if not isinstance(given, Mapping) or not given:
+        raise RecipeError(Problem("recipes", f"got {given!r}", "recipes by name"))
+    plans = {}
+    for name, over in given.items():
+        try:
+            own = {"name": str(name), "title": "", "description": ""}
+            plans[str(name)] = read_plan(merge({**common, **own}, over or {}), f"recipes.{name}")
+        except RecipeError as error:
+            problems.extend(error.problems)
+    try:
+        comparison = build_options(Comparison, recipe.get("study"), "study")
+    except RecipeError as error:
+        problems.extend(error.problems)
+        comparison = Comparison()
+    named = [*comparison.baselines, *([comparison.reference] if comparison.reference else [])]
+    problems.extend(
+        Problem("study", f"names the recipe {name!r}, which is not there", fix=nearest(name, given))
+        for name in named
+        if name not in given
+    )
+    if problems:
+        # A mistake in what all recipes share would be told once for each of them.
+        raise RecipeError(dict.fromkeys(_shared_once(problems, set(common))))
+    study = StudyPlan(
+        str(recipe.get("name", "study")),
+        str(recipe.get("title") or recipe.get("name", "study")),
+        str(recipe.get("description") or ""),
+        plans,
+        comparison,
+    )
+    _check_shared(study)
+    return study
+
+
+def _shared_once(problems: list[Problem], common: set[str]) -> list[Problem]:
+    """Problems in what all recipes share, under the path where they were written."""
+    counts: dict[tuple[str, str], int] = {}
+    recipes = {_recipe_of(problem) for problem in problems}
+
+    def inner(problem: Problem) -> str:
+        parts = problem.where.split(".", 2)
+        return parts[2] if problem.where.startswith("recipes.") and len(parts) == 3 else ""
+
+    for problem in problems:
+        counts[inner(problem), problem.what] = counts.get((inner(problem), problem.what), 0) + 1
+    told = []
+    for problem in problems:
+        key = inner(problem)
+        top = key.split(".")[0].split("[")[0]
+        everywhere = len(recipes) > 1 and counts[key, problem.what] == len(recipes)
+        told.append(
+            replace(problem, where=key) if key and everywhere and top in common else problem
+        )
+    return told
+
+
+def _recipe_of(problem: Problem) -> str:
+    parts = problem.where.split(".", 2)
+    return parts[1] if parts[0] == "recipes" and len(parts) > 1 else ""
+
+
+def _check_shared(study: StudyPlan) -> None:
+    """A comparison is only fair on the same rows of the same task."""
+    first_name, first = next(iter(study.plans.items()))
+    for name, plan in study.plans.items():
+        for key in ("split", "clean", "task"):
+            if getattr(plan, key) != getattr(first, key):
+                raise RecipeError(
+                    Problem(
+                        f"recipes.{name}.{key}",
+                        f"differs from that of {first_name!r}",
+                        "the same for all recipes of a study",
+                        f"Move `{key}` to the top of the file.",
+                    )
+                )
+        target = plan.data.get("target")
+        if target != first.data.get("target"):
+            raise RecipeError(
+                Problem(f"recipes.{name}.data.target", "differs", "one target for all recipes")
+            )

@@ -1,0 +1,116 @@
+"""The interface of a task.
+
+A task is a frozen dataclass of options. `fit` gives back the same task with what it read from the
+training labels (the names of the classes), so that a fitted task is still a plain value that a
+model folder can keep.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from transfuse.models import ProblemType
+
+__all__ = ["Task", "label_name"]
+
+
+def label_name(value: Any) -> str:
+    """The name of a class: `3` and `3.0` are one class, as they are one number."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """What a prediction is."""
+
+    kind: ClassVar[str]
+    """Which metrics apply: classification, multilabel or regression."""
+
+    problem_type: ClassVar[ProblemType]
+    """The name that Hugging Face configurations use for the same thing."""
+
+    metrics: ClassVar[tuple[str, ...]]
+    """The names of the metrics that a scorecard holds, in the order of display."""
+
+    primary: ClassVar[str]
+    """The metric that comparisons are made on."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """How many numbers the head gives for a row."""
+
+    @property
+    @abstractmethod
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in order."""
+
+    @abstractmethod
+    def fit(self, values: Sequence[Any], where: str) -> Self:
+        """The task with what must be read from the training labels.
+
+        Args:
+            values: The labels as they stand in the table.
+            where: The table's name, for errors.
+
+        Raises:
+            DataError: If nothing can be learnt from these labels, for instance one class only.
+        """
+
+    @abstractmethod
+    def encode(self, values: Sequence[Any], where: str) -> NDArray[Any]:
+        """Labels as the loss wants them.
+
+        Args:
+            values: The labels as they stand in the table.
+            where: The table's name, for errors.
+
+        Returns:
+            One entry (or row) per label.
+
+        Raises:
+            DataError: If a label is not one that the task was fitted on.
+        """
+
+    @abstractmethod
+    def loss(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        *,
+        smoothing: float = 0.0,
+        gamma: float = 0.0,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The mean loss of a batch.
+
+        Args:
+            logits: What the head gave, [n, outputs].
+            targets: What `encode` gave for these rows.
+            smoothing: Share of the target's mass that is spread over all classes. Default: 0.
+            gamma: Exponent of the focal loss (Lin et al., 2017, arXiv:1708.02002). Default: 0,
+                which is the plain loss.
+            weights: Weight of each class, [outputs]. Default: equal.
+
+        Returns:
+            A scalar.
+        """
+
+    @abstractmethod
+    def weights(self, targets: NDArray[Any]) -> NDArray[np.float32] | None:
+        """The weight of each class that the task's options ask for, from the training targets."""
+
+    @abstractmethod
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """Probabilities (or predicted values) from logits, [n, outputs]."""
+
+    @abstractmethod
+    def decode(self, scores: NDArray[Any]) -> list[Any]:
+        """What a person reads: label names, lists of them, or numbers; one per row."""

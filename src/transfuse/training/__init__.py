@@ -1,0 +1,22 @@
+"""The one loop, and what it stands on.
+
+Read `loop.py` first.
+"""
+
+from transfuse.training.callbacks import Callback, StepReport
+from transfuse.training.job import Job, StreamData
+from transfuse.training.loop import Fitted, fit
+from transfuse.training.options import Training
+from transfuse.training.step import TrainModule, streams_of
+
+__all__ = [
+    "Callback",
+    "Fitted",
+    "Job",
+    "StepReport",
+    "StreamData",
+    "TrainModule",
+    "Training",
+    "fit",
+    "streams_of",
+]

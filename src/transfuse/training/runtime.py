@@ -1,0 +1,99 @@
+"""The one file that speaks to Accelerate: devices, processes, synchronisation, trackers."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+__all__ = ["Runtime"]
+
+
+class Runtime:
+    """One process of a run: alone, or one of those that `torchrun` started.
+
+    Accelerate's own gradient accumulation stays at 1, since it counts the end of any loader as the
+    end of a step; the loop counts instead. Its mixed precision stays off, since the engine chooses
+    the arithmetic for each run and Accelerate holds one choice for the whole process.
+
+    Args:
+        tracker: Name of an Accelerate tracker. Default: none.
+        folder: Where the tracker writes. Default: nowhere.
+    """
+
+    def __init__(self, tracker: str | None = None, folder: Path | None = None) -> None:
+        self._accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(), log_with=tracker, project_dir=folder
+        )
+        if tracker is not None:
+            self._accelerator.init_trackers("curves")
+
+    @property
+    def rank(self) -> int:
+        """The number of this process."""
+        return int(self._accelerator.process_index)
+
+    @property
+    def world(self) -> int:
+        """How many processes train together."""
+        return int(self._accelerator.num_processes)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes."""
+        return bool(self._accelerator.is_main_process)
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors live."""
+        device: torch.device = self._accelerator.device
+        return device
+
+    def prepare(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """A module and its optimizer, wrapped for the processes at work."""
+        wrapped: tuple[nn.Module, torch.optim.Optimizer] = self._accelerator.prepare(
+            module, optimizer
+        )
+        return wrapped
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """The backward pass of a scalar."""
+        self._accelerator.backward(loss)
+
+    def unsynchronised(self, module: nn.Module) -> AbstractContextManager[Any]:
+        """Inside, gradients add up without being shared between processes."""
+        context: AbstractContextManager[Any] = self._accelerator.no_sync(module)
+        return context
+
+    def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
+        """Scale the gradient down to a norm, if it is longer."""
+        self._accelerator.clip_grad_norm_(parameters, norm)
+
+    def unwrap(self, module: nn.Module) -> nn.Module:
+        """The module that `prepare` wrapped."""
+        inner: nn.Module = self._accelerator.unwrap_model(module)
+        return inner
+
+    def wait(self) -> None:
+        """Wait for all processes."""
+        self._accelerator.wait_for_everyone()
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.world == 1:
+            return flag
+        votes = torch.tensor([int(flag)], device=self.device)
+        return bool(self._accelerator.reduce(votes, reduction="sum").item())
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers for the tracker, if there is one."""
+        self._accelerator.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Let the tracker finish its files."""
+        self._accelerator.end_training()

@@ -1,0 +1,108 @@
+"""The exact way to fit a probe: full-batch L-BFGS over features that are already there."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from transfuse.models import Batch
+from transfuse.objectives import StreamTask
+from transfuse.training.step import TrainModule
+
+__all__ = ["PENALTIES", "solve", "solve_best"]
+
+PENALTIES = tuple(float(10.0**power) for power in np.arange(-5, 0, 0.5))
+"""The grid that a penalty is chosen from by validation log-loss."""
+
+_FALLBACK_PENALTY = 1e-2
+
+
+def solve(
+    module: TrainModule,
+    batches: Mapping[str, Batch],
+    parameters: Sequence[nn.Parameter],
+    penalty: float,
+) -> float:
+    """Minimise the weighted sum of losses plus an L2 penalty over the given parameters.
+
+    The penalty on a matrix W is penalty / 2 * m * |W|^2 with m the mean squared length of the
+    features, so that it means the same whatever the scale of the encoder's output.
+
+    Args:
+        module: The network and its objectives; all but `parameters` is frozen.
+        batches: All rows of each stream, with `pooled` features.
+        parameters: What moves.
+        penalty: Strength of the penalty.
+
+    Returns:
+        The value reached.
+    """
+    scale = float(
+        np.mean([batch["pooled"].float().square().sum(1).mean() for batch in batches.values()])
+    )
+    matrices = [weight for weight in parameters if weight.ndim > 1]
+
+    def value_and_gradient(
+        vector: NDArray[np.float64],
+    ) -> tuple[float, NDArray[np.float64]]:
+        vector_to_parameters(torch.from_numpy(vector).float(), parameters)
+        losses = module(batches, 0.0)
+        weights = module.weights(losses, 0.0)
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        total = total + penalty / 2 * scale * sum(weight.square().sum() for weight in matrices)
+        gradients = torch.autograd.grad(total, parameters)
+        return total.item(), parameters_to_vector(gradients).double().numpy()
+
+    start = parameters_to_vector([torch.zeros_like(weight) for weight in parameters])
+    found = minimize(
+        value_and_gradient,
+        start.double().numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 500, "gtol": 1e-5},
+    )
+    vector_to_parameters(torch.from_numpy(found.x).float(), parameters)
+    return float(found.fun)
+
+
+def solve_best(
+    module: TrainModule,
+    batches: Mapping[str, Batch],
+    parameters: Sequence[nn.Parameter],
+    penalty: float | None,
+    validation: tuple[Batch, StreamTask] | None,
+) -> float:
+    """Solve with the given penalty, or with the one of the grid that validates best.
+
+    Args:
+        module: As for `solve`.
+        batches: As for `solve`.
+        parameters: As for `solve`.
+        penalty: The penalty; None to choose.
+        validation: Labelled rows with `pooled` features, and their task.
+
+    Returns:
+        The penalty used.
+    """
+    if penalty is None and validation is None:
+        penalty = _FALLBACK_PENALTY
+    if penalty is not None:
+        solve(module, batches, parameters, penalty)
+        return penalty
+    assert validation is not None
+    batch, known = validation
+    best: tuple[float, float, torch.Tensor] | None = None
+    for candidate in PENALTIES:
+        solve(module, batches, parameters, candidate)
+        with torch.no_grad():
+            logits = module.network(batch, module.frozen).logits[known.head]
+            loss = known.task.loss(logits, batch["targets"]).item()
+        if best is None or loss < best[0]:
+            best = (loss, candidate, parameters_to_vector(parameters).detach().clone())
+    assert best is not None
+    vector_to_parameters(best[2], parameters)
+    return best[1]

@@ -1,0 +1,34 @@
+"""One recipe to one model, measured and kept.
+
+Read `run.py` first.
+"""
+
+from transfuse.transfer.choices import MODELS, Pretrained, TableChoice, Tfidf
+from transfuse.transfer.folder import ModelFolder, load_model, save_model
+from transfuse.transfer.plan import Plan, read_plan
+from transfuse.transfer.prepared import Domain, Prepared, load_table, prepare
+from transfuse.transfer.run import Outcome, run_plan
+from transfuse.transfer.single import Result, transfer
+from transfuse.transfer.workspace import Engines, Workspace
+
+__all__ = [
+    "MODELS",
+    "Domain",
+    "Engines",
+    "ModelFolder",
+    "Outcome",
+    "Plan",
+    "Prepared",
+    "Pretrained",
+    "Result",
+    "TableChoice",
+    "Tfidf",
+    "Workspace",
+    "load_model",
+    "load_table",
+    "prepare",
+    "read_plan",
+    "run_plan",
+    "save_model",
+    "transfer",
+]

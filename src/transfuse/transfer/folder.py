@@ -1,0 +1,221 @@
+"""The model folder: what a run leaves for predicting, judging and building on.
+
+Weights are safetensors beside a `config.json` and the tokenizer, as transformers writes them;
+`transfuse.json` adds the task, the recipe, the scorecard and the fingerprints of the data. Nothing
+is pickled.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from transfuse.data import Table
+from transfuse.errors import DataError, ModelError, Problem
+from transfuse.evaluation import Scorecard, apply_temperature, evaluate
+from transfuse.models import (
+    Engine,
+    Feeds,
+    Inference,
+    LinearHead,
+    Network,
+    load_network,
+    probe_engine,
+    read_inputs,
+    save_network,
+)
+from transfuse.recipe import build, spec_of
+from transfuse.tasks import TASKS, Regression, Task
+from transfuse.transfer.classical import ClassicalModel
+from transfuse.transfer.readme import model_readme
+from transfuse.transfer.run import Outcome
+from transfuse.transfer.workspace import Workspace
+
+__all__ = ["ModelFolder", "load_model", "save_model"]
+
+_ABOUT = "transfuse.json"
+_ROWS = "training_rows.safetensors"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """An opened model folder."""
+
+    path: Path
+    model: Network | ClassicalModel
+    task: Task
+    head: str
+    temperature: float
+    scorecard: Scorecard
+    recipe: dict[str, Any]
+    training_keys: frozenset[bytes]
+    """Content keys of the rows that were learnt from."""
+
+    inference: Inference | None = None
+    """The network ready to answer; None for the TF-IDF baseline."""
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Calibrated probabilities (or values) for texts, [n, outputs].
+
+        Args:
+            texts: The texts.
+        """
+        if isinstance(self.model, ClassicalModel):
+            scores = self.model.scores(texts)
+        else:
+            assert self.inference is not None
+            feed = Feeds(self.model).feed(read_inputs(self.model.encoder, texts))
+            logits = self.inference.logits(feed, self.head)
+            scores = self.task.scores(logits).double().numpy()
+        if self.task.kind == "classification":
+            scores = apply_temperature(scores, self.temperature)
+        return scores
+
+    def predict(self, texts: Sequence[str]) -> list[Any]:
+        """What a person reads: a label, labels, or a number for each text."""
+        return self.task.decode(self.scores(texts))
+
+    def evaluate(self, table: Table, *, allow_trained_rows: bool = False) -> Scorecard:
+        """Score the model on a labelled table.
+
+        Args:
+            table: Texts and labels.
+            allow_trained_rows: Whether rows that were trained on may count. Default: no.
+
+        Raises:
+            DataError: If the table holds rows that were trained on, or labels that are unknown.
+        """
+        seen = sum(key in self.training_keys for key in table.row_keys())
+        if seen and not allow_trained_rows:
+            raise DataError(
+                Problem(
+                    table.name,
+                    f"{seen} of {len(table)} rows were trained on",
+                    "rows that the model has not seen",
+                    "Remove them, or ask for it by name with --allow-trained-rows.",
+                )
+            )
+        targets = self.task.encode(table.labels(), table.name)
+        scores = self.scores(table.texts())
+        metrics = evaluate(self.task.metrics, scores, targets)
+        return Scorecard(metrics, {}, self.temperature, len(table), {"test": table.fingerprint})
+
+
+def save_model(outcome: Outcome, workspace: Workspace, folder: Path) -> None:
+    """Write a run's model into a new folder; the caller renames it when all is there.
+
+    Args:
+        outcome: What the run left. An adapter is merged into the weights by this.
+        workspace: The run's data.
+        folder: Where to write.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    task = workspace.prepared.target.task
+    model = outcome.trained.model
+    if isinstance(model, ClassicalModel):
+        model.save(folder)
+        kind = "tfidf"
+    else:
+        task = _plain_network(model, task)
+        outcome.plan.tune.export(model, folder)
+        outcome.plan.tune.finish(model)
+        save_network(model, folder)
+        kind = "network"
+    keys = [
+        key
+        for name, rows in outcome.rows.items()
+        for key in workspace.prepared.domain(name).table.take(rows).row_keys()
+    ]
+    save_file({"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)}, folder / _ROWS)
+    about = {
+        "format": _FORMAT,
+        "kind": kind,
+        "head": "target",
+        "task": spec_of(TASKS, task),
+        "labels": list(task.label_names),
+        "columns": {
+            str(k): str(v) for k, v in workspace.prepared.target.table.schema.roles.items()
+        },
+        "recipe": outcome.plan.recipe(),
+        "scorecard": outcome.scorecard.to_dict(),
+        "versions": {
+            name: version(name) for name in ("transfuse", "torch", "transformers", "peft")
+        },
+    }
+    text = json.dumps(about, indent=2, ensure_ascii=False, default=list)
+    (folder / _ABOUT).write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(model_readme(outcome, model, task), encoding="utf-8")
+
+
+def _plain_network(network: Network, task: Task) -> Task:
+    """Leave one head that answers on the labels' own scale, as plain transformers expects."""
+    for name in [name for name in network.heads if name != "target"]:
+        del network.heads[name]
+    head = network.heads["target"]
+    if not isinstance(task, Regression) or not isinstance(head, LinearHead):
+        return task
+    assert task.mean is not None
+    assert task.deviation is not None
+    head.classifier.weight.data *= task.deviation
+    head.classifier.bias.data = head.classifier.bias.data * task.deviation + task.mean
+    return Regression(mean=0.0, deviation=1.0)
+
+
+def load_model(folder: Path | str, engine: Engine | None = None) -> ModelFolder:
+    """Open a model folder.
+
+    Args:
+        folder: A folder that Transfuse wrote.
+        engine: The arithmetic that it answers with. Default: what the probe finds fastest here.
+
+    Raises:
+        ModelError: If it is not one, or a newer version wrote it.
+    """
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            Problem(
+                str(folder),
+                "holds no model of Transfuse" if folder.is_dir() else "no such folder",
+                f"a folder with {_ABOUT}",
+                "`transfuse transfer` writes one.",
+            )
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ModelError(Problem(str(folder / _ABOUT), f"not JSON: {error}")) from None
+    if about.get("format") != _FORMAT:
+        raise ModelError(
+            Problem(
+                str(folder),
+                f"has format {about.get('format')}",
+                f"format {_FORMAT}",
+                "Update Transfuse.",
+            )
+        )
+    classical = about["kind"] == "tfidf"
+    keys = load_file(folder / _ROWS)["keys"]
+    card = Scorecard.from_dict(about["scorecard"])
+    model = ClassicalModel.load(folder) if classical else load_network(folder)
+    inference = None
+    if isinstance(model, Network):
+        inference = Inference(model, engine or probe_engine())
+    return ModelFolder(
+        path=folder,
+        model=model,
+        task=build(TASKS, about["task"], f"{folder / _ABOUT}: task"),
+        head=about["head"],
+        temperature=card.temperature,
+        scorecard=card,
+        recipe=about["recipe"],
+        training_keys=frozenset(row.tobytes() for row in keys),
+        inference=inference,
+    )

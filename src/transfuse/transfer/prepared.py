@@ -1,0 +1,231 @@
+"""From a plan's data choices to tables that are read, cleaned and split: once per study."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfuse.data import (
+    DataCard,
+    Role,
+    Split,
+    Splitting,
+    Table,
+    clean,
+    make_card,
+    overlap,
+    read,
+    sample,
+    split,
+    take_budget,
+)
+from transfuse.errors import DataError, Problem
+from transfuse.tasks import Task, task_for
+from transfuse.transfer.choices import TableChoice
+from transfuse.transfer.plan import Plan
+
+__all__ = ["Domain", "Prepared", "load_table", "prepare"]
+
+_SPLIT_SEED = 0
+"""The split does not follow the run's seed: every seed of a study is scored on the same rows."""
+
+_SOURCE_TEST = 0.2
+"""Share of the source that is kept to measure forgetting, at the most; the rest is learnt from."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One table, split, with its labels as numbers."""
+
+    table: Table
+    parts: Split
+    targets: NDArray[Any]
+    task: Task
+
+    def documents(self, rows: NDArray[np.int64]) -> list[Any]:
+        """The document of each row: its group, or the row itself."""
+        groups = self.table.groups()
+        return [int(row) if groups is None else groups[row] for row in rows]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a plan, ready to be learnt from."""
+
+    target: Domain
+    source: Domain | None
+    cards: Mapping[str, DataCard]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the rows, their split and the task; of results of other data nothing is reused."""
+        digest = hashlib.blake2b(digest_size=16)
+        for domain in (self.target, self.source):
+            if domain is not None:
+                digest.update(domain.table.fingerprint.encode())
+                digest.update(repr(domain.task).encode())
+                for part in (domain.parts.train, domain.parts.validation, domain.parts.test):
+                    digest.update(part.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def shared_head(self) -> bool:
+        """Whether source and target have the same labels and so answer with one head."""
+        return self.source is not None and self.source.task == self.target.task
+
+    def domain(self, name: str) -> Domain:
+        """The domain that feeds a stream."""
+        if name == "target":
+            return self.target
+        assert self.source is not None
+        return self.source
+
+    def training_rows(self, name: str, budget: int | None, seed: int) -> NDArray[np.int64]:
+        """The rows of a stream that a run learns from.
+
+        Args:
+            name: The stream.
+            budget: Labelled target rows; None for all training rows. The source has no budget.
+            seed: The run's seed; it draws the rows within the budget. Smaller budgets of one seed
+                are parts of larger ones.
+
+        Raises:
+            DataError: If there are fewer training rows than the budget.
+        """
+        domain = self.domain(name)
+        rows = domain.parts.train
+        if name != "target" or budget is None:
+            return rows
+        if budget > len(rows):
+            raise DataError(
+                Problem(
+                    domain.table.name,
+                    f"{len(rows)} training rows for a budget of {budget}",
+                    f"a budget of at most {len(rows)}",
+                    "Lower the budget, or the shares of test and validation rows.",
+                )
+            )
+        return rows[take_budget(domain.targets[rows].tolist(), budget, seed)]
+
+
+def load_table(choice: TableChoice) -> Table:
+    """The table that a recipe names.
+
+    Args:
+        choice: Where it is and what its columns are for.
+    """
+    if choice.sample is not None:
+        return sample(choice.sample)
+    return read(
+        str(choice.path), roles=choice.roles or None, split=choice.part, encoding=choice.encoding
+    )
+
+
+def prepare(plan: Plan) -> Prepared:
+    """Read, clean, split and check the tables of a plan.
+
+    Args:
+        plan: The plan.
+
+    Returns:
+        The data, with a card for each table and a note for each thing that a person should know.
+
+    Raises:
+        DataError: If the data cannot carry the plan.
+    """
+    notes: list[str] = []
+    target_table, target_card = _cleaned(plan, "target", notes)
+    target_table, parts = _with_fixed_parts(plan, target_table, notes)
+    task = (plan.task or task_for(_labels(target_table, parts.train))).fit(
+        _labels(target_table, parts.train), f"{target_table.name} (training rows)"
+    )
+    target = Domain(target_table, parts, _encode(task, target_table), task)
+    cards = {"target": target_card}
+    source = None
+    if "source" in plan.data:
+        source_table, cards["source"] = _cleaned(plan, "source", notes)
+        source = _source_domain(plan, source_table, target, notes)
+    return Prepared(target, source, cards, tuple(notes))
+
+
+def _cleaned(plan: Plan, use: str, notes: list[str]) -> tuple[Table, DataCard]:
+    table = load_table(plan.data[use])
+    if not table.schema.has(Role.LABEL):
+        raise DataError(
+            Problem(
+                table.name,
+                f"has no label column among {', '.join(table.dataset.column_names)}",
+                "labelled rows",
+                f"Name it in the recipe: data.{use}.label.",
+            )
+        )
+    notes.extend(f"{use}: {note}" for note in table.notes)
+    table, report = clean(table, plan.clean)
+    if not len(table):
+        raise DataError(Problem(table.name, "no row is left after cleaning", "labelled rows"))
+    return table, make_card(table, report)
+
+
+def _labels(table: Table, rows: NDArray[np.int64]) -> list[Any]:
+    labels = table.labels()
+    return [labels[row] for row in rows]
+
+
+def _encode(task: Task, table: Table) -> NDArray[Any]:
+    return task.encode(table.labels(), table.name)
+
+
+def _with_fixed_parts(plan: Plan, table: Table, notes: list[str]) -> tuple[Table, Split]:
+    """The target's split; tables for validation and test that the recipe names come after it."""
+    fixed = {
+        use: _cleaned(plan, use, notes)[0] for use in ("validation", "test") if use in plan.data
+    }
+    if not fixed:
+        parts = split(table, plan.split, _SPLIT_SEED)
+        notes.extend(parts.notes)
+        return table, parts
+    shares = Splitting(
+        test=0.0 if "test" in fixed else plan.split.test,
+        validation=0.0 if "validation" in fixed else plan.split.validation,
+        by=plan.split.by,
+    )
+    parts = split(table, shares, _SPLIT_SEED)
+    rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    keys = set(table.row_keys())
+    for use, other in fixed.items():
+        rows[use] = np.arange(len(table), len(table) + len(other), dtype=np.int64)
+        shared = sum(key in keys for key in other.row_keys())
+        if shared:
+            raise DataError(
+                Problem(
+                    other.name,
+                    f"{shared} rows stand in {table.name} too",
+                    "rows that training never sees",
+                    "Remove them from one of the two.",
+                )
+            )
+        table = table.append(other)
+    return table, Split(rows["train"], rows["validation"], rows["test"], parts.notes)
+
+
+def _source_domain(plan: Plan, table: Table, target: Domain, notes: list[str]) -> Domain:
+    """The source, without rows that the target is scored on, split for its own test rows."""
+    scored = target.table.take(np.concatenate([target.parts.validation, target.parts.test]))
+    leaks = sorted({row for row, _ in overlap(table, scored).exact})
+    if leaks:
+        kept = np.setdiff1d(np.arange(len(table)), np.array(leaks))
+        notes.append(f"source: {len(leaks)} rows left out, since the target is scored on them")
+        table = table.take(kept)
+    shares = Splitting(test=min(plan.split.test, _SOURCE_TEST), validation=0.0)
+    parts = split(table, shares, _SPLIT_SEED)
+    labels = _labels(table, parts.train)
+    kind = type(plan.task) if plan.task is not None else type(target.task)
+    fitted = kind().fit(labels, f"{table.name} (training rows)")
+    if set(fitted.label_names) <= set(target.task.label_names) and fitted.kind == target.task.kind:
+        # The same labels: one head answers for both, in the target's order.
+        fitted = target.task
+    return Domain(table, parts, _encode(fitted, table), fitted)

@@ -1,0 +1,73 @@
+"""The README of a model folder: what the model is, how good, and how to load it."""
+
+from transfuse.evaluation import METRICS
+from transfuse.models import LinearHead, Network
+from transfuse.tasks import Task
+from transfuse.transfer.choices import Pretrained
+from transfuse.transfer.classical import ClassicalModel
+from transfuse.transfer.run import Outcome
+
+__all__ = ["model_readme"]
+
+
+def model_readme(outcome: Outcome, model: Network | ClassicalModel, task: Task) -> str:
+    """The text of the README.
+
+    Args:
+        outcome: The run that made the model.
+        model: The model.
+        task: Its task.
+    """
+    plan, card = outcome.plan, outcome.scorecard
+    source = plan.model.name if isinstance(plan.model, Pretrained) else "TF-IDF"
+    scores = "\n".join(
+        f"| {METRICS[name].title} | {METRICS[name].show(value)} |"
+        for name, value in card.metrics.items()
+        if name in METRICS
+    )
+    labels = ", ".join(f"`{name}`" for name in task.label_names[:20])
+    return f"""# {plan.name}
+
+A {task.kind} model for the labels {labels}.
+
+Made with Transfuse from `{source}` with seed {plan.seed}. The whole
+recipe and its measurements are in `transfuse.json`.
+
+## Measured on {card.rows} held-out rows
+
+| metric | value |
+|---|---|
+{scores}
+
+Probabilities that Transfuse predicts are softened by the temperature {card.temperature:.3f}, which
+was fitted on validation rows.
+
+## Use
+
+```
+transfuse predict THIS_FOLDER my.csv --output predictions.csv
+```
+
+{_loading(model)}
+"""
+
+
+def _loading(model: Network | ClassicalModel) -> str:
+    if isinstance(model, ClassicalModel):
+        return "From Python: `transfuse.load_model(folder).predict(texts)`."
+    custom = isinstance(model.heads["target"], LinearHead)
+    why = (
+        "Token vectors are pooled in a way that is not the architecture's own, so transformers\n"
+        "needs Transfuse's model class, which `import transfuse` makes known to it:\n"
+        if custom
+        else "The head is the architecture's own, so plain transformers loads the folder:\n"
+    )
+    first = "import transfuse\n" if custom else ""
+    return f"""{why}
+```python
+{first}from transformers import pipeline
+
+classify = pipeline("text-classification", model="THIS_FOLDER")
+```
+
+Its probabilities are those before the temperature."""

@@ -1,0 +1,234 @@
+"""One recipe on one seed: from a plan and its data to a model that was measured."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from transfuse.data import seed_for
+from transfuse.evaluation import Scorecard, apply_temperature, evaluate, fit_temperature
+from transfuse.models import Network
+from transfuse.objectives import StreamTask
+from transfuse.training import Callback, Job, StreamData, fit
+from transfuse.transfer.choices import Pretrained, Tfidf
+from transfuse.transfer.classical import fit_classical
+from transfuse.transfer.cost import CostMeter, latency_ms
+from transfuse.transfer.plan import Plan
+from transfuse.transfer.prepared import Domain, Prepared
+from transfuse.transfer.trained import Trained, TrainedClassical, TrainedNetwork
+from transfuse.transfer.workspace import Workspace
+
+__all__ = ["Outcome", "run_plan"]
+
+Rows = dict[str, NDArray[np.int64]]
+
+_LATENCY_TEXTS = 21
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run leaves in memory."""
+
+    plan: Plan
+    trained: Trained
+    scorecard: Scorecard
+    scores: NDArray[np.float64]
+    """Scores of the target's test rows before temperature scaling, [n, outputs]."""
+
+    validation_scores: NDArray[np.float64]
+    """The same for the target's validation rows."""
+
+    source_scores: NDArray[np.float64] | None
+    """The same for the source's test rows, where the head answers for them."""
+
+    rows: Rows
+    """The rows that were learnt from, by stream."""
+
+
+def run_plan(
+    plan: Plan,
+    workspace: Workspace,
+    folder: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Outcome:
+    """Do what a plan says, and measure it.
+
+    Args:
+        plan: The plan.
+        workspace: Data, engine and feature store.
+        folder: Where checkpoints are kept. Default: nowhere.
+        callbacks: What watches training.
+
+    Returns:
+        The model and its measurements.
+
+    Raises:
+        DataError: If the data cannot carry the plan.
+        ModelError: If the model cannot be loaded or does not fit.
+        TrainingError: If training fails.
+    """
+    rows = {
+        name: workspace.prepared.training_rows(name, plan.budget, plan.seed)
+        for name in plan.streams
+    }
+    with CostMeter() as meter:
+        if isinstance(plan.model, Tfidf):
+            trained = _train_classical(plan, plan.model, workspace, rows)
+        else:
+            trained = _train_network(plan, plan.model, workspace, rows, folder, callbacks)
+    target = workspace.prepared.target
+    tested = target.parts.test
+    scores = trained.rows("target", tested)
+    checked = trained.rows("target", target.parts.validation)
+    source_scores = None
+    if workspace.prepared.source is not None and workspace.prepared.shared_head:
+        source_scores = trained.rows("source", workspace.prepared.source.parts.test)
+    some_texts = target.table.take(tested[:_LATENCY_TEXTS]).texts()
+    metrics, temperature = _metrics(workspace.prepared, scores, checked, source_scores)
+    costs = {
+        "trained_parameters": float(trained.trained_parameters),
+        "total_parameters": float(trained.total_parameters),
+        "seconds": meter.seconds,
+        "peak_memory_mb": meter.peak_memory_mb,
+        "latency_ms": latency_ms(lambda text: trained.texts([text]), some_texts),
+    }
+    prints = {name: _digest(target.table, chosen) for name, chosen in _parts(target).items()}
+    prints["learnt"] = _digest(
+        workspace.prepared.domain(plan.streams[0]).table, rows[plan.streams[0]]
+    )
+    card = Scorecard(metrics, costs, temperature, len(tested), prints)
+    return Outcome(plan, trained, card, scores, checked, source_scores, rows)
+
+
+def _train_network(
+    plan: Plan,
+    model: Pretrained,
+    workspace: Workspace,
+    rows: Rows,
+    folder: Path | None,
+    callbacks: Sequence[Callback],
+) -> Trained:
+    prepared = workspace.prepared
+    heads = {"target": prepared.target.task}
+    if "source" in rows and not prepared.shared_head:
+        heads["source"] = prepared.domain("source").task
+    network = workspace.network(model, heads, seed_for(plan.seed, "heads"))
+    plan.tune.prepare(network, seed_for(plan.seed, "tune"))
+    fitted = fit(_job(plan, network, workspace, rows), folder, callbacks)
+    return TrainedNetwork(network, fitted, workspace, plan.train.prefix_cache)
+
+
+def _train_classical(plan: Plan, options: Tfidf, workspace: Workspace, rows: Rows) -> Trained:
+    prepared = workspace.prepared
+    texts: list[str] = []
+    targets = []
+    weights = []
+    for objective in plan.learn:
+        (name,) = objective.streams
+        domain = prepared.domain(name)
+        texts += domain.table.take(rows[name]).texts()
+        targets.append(domain.targets[rows[name]])
+        # As in a sum of mean losses, a stream counts by its weight and not by its rows.
+        share = objective.weight_at(0.0) * len(rows[plan.streams[0]]) / len(rows[name])
+        weights.append(np.full(len(rows[name]), share))
+    checked = prepared.target.parts.validation
+    validation = None
+    if len(checked):
+        table = prepared.target.table.take(checked)
+        validation = table.texts(), prepared.target.targets[checked]
+    model = fit_classical(
+        options,
+        prepared.target.task,
+        texts,
+        np.concatenate(targets),
+        np.concatenate(weights),
+        validation,
+        seed_for(plan.seed, "solver") % 2**31,
+    )
+    return TrainedClassical(model, workspace)
+
+
+def _job(plan: Plan, network: Network, workspace: Workspace, rows: Rows) -> Job:
+    prepared = workspace.prepared
+    streams, tasks = {}, {}
+    for name, chosen in rows.items():
+        domain = prepared.domain(name)
+        targets = domain.targets[chosen]
+        streams[name] = StreamData(workspace.inputs(network.encoder, name, chosen), targets)
+        weights = domain.task.weights(targets)
+        tasks[name] = StreamTask(
+            domain.task,
+            name if name in network.heads else "target",
+            None if weights is None else torch.from_numpy(weights),
+        )
+    checked = prepared.target.parts.validation
+    validation = None
+    if len(checked):
+        inputs = workspace.inputs(network.encoder, "target", checked)
+        validation = StreamData(inputs, prepared.target.targets[checked])
+    return Job(
+        network=network,
+        stages=plan.tune.stages(network),
+        objectives=plan.learn,
+        balancer=plan.balance,
+        options=plan.train,
+        streams=streams,
+        tasks=tasks,
+        seed=seed_for(plan.seed, "train"),
+        engine=workspace.engines.training(plan.train.precision),
+        encode_engine=workspace.engines.encode,
+        store=workspace.store,
+        fingerprint=_fingerprint(plan, workspace, rows),
+        validation=validation,
+        validation_task=None if validation is None else StreamTask(prepared.target.task, "target"),
+    )
+
+
+def _metrics(
+    prepared: Prepared,
+    scores: NDArray[np.float64],
+    checked: NDArray[np.float64],
+    source_scores: NDArray[np.float64] | None,
+) -> tuple[dict[str, float], float]:
+    """The test metrics, also after calibration and on the source; and the temperature."""
+    target = prepared.target
+    labels = target.targets[target.parts.test]
+    metrics = evaluate(target.task.metrics, scores, labels)
+    temperature = 1.0
+    if target.task.kind == "classification" and len(checked):
+        temperature = fit_temperature(checked, target.targets[target.parts.validation])
+        scaled = evaluate(["ece"], apply_temperature(scores, temperature), labels)
+        metrics["ece_scaled"] = scaled["ece"]
+    if prepared.source is not None and source_scores is not None:
+        known = prepared.source.targets[prepared.source.parts.test]
+        primary = target.task.primary
+        metrics["source_score"] = evaluate([primary], source_scores, known)[primary]
+    return metrics, temperature
+
+
+def _parts(domain: Domain) -> Rows:
+    parts = domain.parts
+    return {"train": parts.train, "validation": parts.validation, "test": parts.test}
+
+
+def _digest(table: Any, rows: NDArray[np.int64]) -> str:
+    return str(table.take(rows).fingerprint)
+
+
+def _fingerprint(plan: Plan, workspace: Workspace, rows: Rows) -> str:
+    """Names what a run does, so that only the same run resumes its checkpoint."""
+    prepared = workspace.prepared
+    told = {
+        "recipe": plan.recipe(),
+        "rows": {name: _digest(prepared.domain(name).table, kept) for name, kept in rows.items()},
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+        "engine": str(workspace.engines),
+    }
+    return hashlib.blake2b(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -1,0 +1,98 @@
+"""`transfer`: one recipe from Python or the command line, kept in a folder."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfuse.evaluation import Scorecard
+from transfuse.models import Store
+from transfuse.training import Callback
+from transfuse.transfer.folder import ModelFolder, load_model, save_model
+from transfuse.transfer.lock import claimed
+from transfuse.transfer.plan import Plan, read_plan
+from transfuse.transfer.prepared import prepare
+from transfuse.transfer.run import run_plan
+from transfuse.transfer.workspace import Engines, Workspace
+
+__all__ = ["Result", "transfer"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a transfer left."""
+
+    folder: Path
+    scorecard: Scorecard
+    resumed: bool = False
+    """Whether the model was there already, from the same recipe and data."""
+
+    def load(self) -> ModelFolder:
+        """Open the model."""
+        return load_model(self.folder)
+
+
+def transfer(
+    recipe: Mapping[str, Any] | Plan,
+    output: Path | str,
+    *,
+    callbacks: Sequence[Callback] = (),
+    engines: Engines | None = None,
+    store: Store | None = None,
+) -> Result:
+    """Do a recipe and keep its model.
+
+    The same call on the same folder goes on where it stopped; when the model is there, it is not
+    made again.
+
+    Args:
+        recipe: The recipe, as `transfuse.read_recipe` gives it or written in place; or a plan.
+        output: The folder; the model stands in it when all is done.
+        callbacks: What watches training. Default: nothing.
+        engines: The arithmetic. Default: what the probe finds fastest here.
+        store: Where features are kept. Default: the cache folder.
+
+    Returns:
+        The folder and its scorecard.
+
+    Raises:
+        RecipeError: If the recipe is not right.
+        DataError: If the data cannot carry it.
+        ModelError: If the model cannot be loaded or does not fit.
+        TrainingError: If training fails.
+        RunLocked: If another process works in the folder.
+    """
+    plan = recipe if isinstance(recipe, Plan) else read_plan(recipe)
+    folder = Path(output)
+    with claimed(folder):
+        for callback in callbacks:
+            callback.on_notice("reading and checking the data")
+        prepared = prepare(plan)
+        workspace = Workspace(prepared, engines or Engines.probed(), store or Store())
+        for callback in callbacks:
+            for note in prepared.notes:
+                callback.on_notice(note)
+        done = _finished(folder / "model", plan, prepared.fingerprint)
+        if done is not None:
+            return Result(folder / "model", done.scorecard, resumed=True)
+        outcome = run_plan(plan, workspace, folder, callbacks)
+        beside = folder / "model.new"
+        shutil.rmtree(beside, ignore_errors=True)
+        save_model(outcome, workspace, beside)
+        (beside / "data.json").write_text(json.dumps(prepared.fingerprint), encoding="utf-8")
+        shutil.rmtree(folder / "model", ignore_errors=True)
+        beside.rename(folder / "model")
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    return Result(folder / "model", outcome.scorecard)
+
+
+def _finished(folder: Path, plan: Plan, data: str) -> ModelFolder | None:
+    """The model of the same recipe and data, if it stands there."""
+    if not (folder / "data.json").exists():
+        return None
+    found = load_model(folder)
+    same_data = json.loads((folder / "data.json").read_text(encoding="utf-8")) == data
+    same_recipe = found.recipe == json.loads(json.dumps(plan.recipe(), default=list))
+    return found if same_data and same_recipe else None

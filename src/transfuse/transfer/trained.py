@@ -1,0 +1,93 @@
+"""A trained model as the rest of Transfuse sees it: texts or rows in, scores out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfuse.models import Feed, Feeds, Inference, Network, read_inputs
+from transfuse.training import Fitted
+from transfuse.transfer.classical import ClassicalModel
+from transfuse.transfer.workspace import Workspace
+from transfuse.tuning import frozen_layers
+
+__all__ = ["Trained", "TrainedClassical", "TrainedNetwork"]
+
+Scores = NDArray[np.float64]
+
+
+class Trained(ABC):
+    """A model after its run, before it is measured and kept."""
+
+    model: Network | ClassicalModel
+    trained_parameters: int
+    total_parameters: int
+    fitted: Fitted | None = None
+
+    @abstractmethod
+    def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
+        """Scores for rows of a domain, [n, outputs]."""
+
+    @abstractmethod
+    def texts(self, texts: Sequence[str]) -> Scores:
+        """Scores for texts of no domain, [n, outputs]."""
+
+
+class TrainedClassical(Trained):
+    """The TF-IDF baseline."""
+
+    def __init__(self, model: ClassicalModel, workspace: Workspace) -> None:
+        self.model = self._model = model
+        self.trained_parameters = self.total_parameters = model.parameters
+        self._workspace = workspace
+
+    def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
+        """See `Trained.rows`."""
+        return self.texts(self._workspace.prepared.domain(domain).table.take(rows).texts())
+
+    def texts(self, texts: Sequence[str]) -> Scores:
+        """See `Trained.texts`."""
+        return self._model.scores(texts)
+
+
+class TrainedNetwork(Trained):
+    """A network; what its run left frozen is read from the feature store.
+
+    Args:
+        network: The trained network.
+        fitted: What training reported.
+        workspace: Data, engine and feature store.
+        cached: Whether features of frozen layers may be used.
+    """
+
+    def __init__(
+        self, network: Network, fitted: Fitted, workspace: Workspace, cached: bool
+    ) -> None:
+        self.model = self._network = network
+        self.fitted = fitted
+        self.trained_parameters = fitted.trained_parameters
+        self.total_parameters = sum(weight.numel() for weight in network.parameters())
+        self._workspace = workspace
+        moved = [weight for weight in network.parameters() if weight.requires_grad]
+        frozen = frozen_layers(network.encoder, moved) if cached else 0
+        usable = frozen > 1 and network.can_resume(frozen)
+        engine = workspace.engines.encode
+        self._feeds = Feeds(network, frozen if usable else 0, workspace.store, engine)
+        self._inference = Inference(network, engine)
+
+    def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
+        """See `Trained.rows`."""
+        space = self._workspace
+        inputs = space.inputs(self._network.encoder, domain, rows)
+        return self._scores(self._feeds.feed(inputs))
+
+    def texts(self, texts: Sequence[str]) -> Scores:
+        """See `Trained.texts`."""
+        inputs = read_inputs(self._network.encoder, texts)
+        return self._scores(Feeds(self._network).feed(inputs))
+
+    def _scores(self, feed: Feed) -> Scores:
+        task = self._workspace.prepared.target.task
+        scores: Scores = task.scores(self._inference.logits(feed, "target")).double().numpy()
+        return scores

@@ -1,0 +1,112 @@
+"""What the runs of one process share: loaded encoders, tokenised tables, the feature store.
+
+A run asks for an encoder and gets a copy of its own; nothing that a run does reaches another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from transfuse.models import (
+    Encoder,
+    Engine,
+    Inputs,
+    LinearHead,
+    Network,
+    Store,
+    load_classifier,
+    probe_engine,
+    read_inputs,
+)
+from transfuse.tasks import Task
+from transfuse.transfer.choices import Pretrained
+from transfuse.transfer.prepared import Prepared
+
+__all__ = ["Engines", "Workspace"]
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The arithmetic of this machine for both kinds of work."""
+
+    encode: Engine = field(default_factory=Engine)
+    train: Engine = field(default_factory=Engine)
+
+    @classmethod
+    def probed(cls) -> "Engines":
+        """What is fastest here, for the threads that this process has."""
+        return cls(probe_engine("encode"), probe_engine("train"))
+
+    def training(self, precision: Literal["auto", "fp32", "bf16"]) -> Engine:
+        """The arithmetic of training under a recipe's `precision`."""
+        match precision:
+            case "auto":
+                return self.train
+            case "fp32":
+                return Engine()
+            case "bf16":
+                return Engine(dtype=torch.bfloat16, attention="eager", autocast=True)
+
+
+class Workspace:
+    """Shared, read-only material of a process's runs.
+
+    Args:
+        prepared: The data.
+        engines: The arithmetic of this machine.
+        store: Where features are kept.
+    """
+
+    def __init__(self, prepared: Prepared, engines: Engines, store: Store) -> None:
+        self.prepared = prepared
+        self.engines = engines
+        self.store = store
+        self._inputs: dict[tuple[str, str], Inputs] = {}
+
+    def network(self, model: Pretrained, heads: Mapping[str, Task], seed: int) -> Network:
+        """A fresh network: the source's encoder and new heads.
+
+        Args:
+            model: Which encoder.
+            heads: The task of each head; the first may be the architecture's own.
+            seed: Seed of the heads' first weights.
+        """
+        (first, task), *others = heads.items()
+        network = load_classifier(
+            model.name,
+            task.label_names,
+            task=first,
+            problem_type=task.problem_type,
+            pooling=model.pooling,
+            max_length=model.max_length,
+            dropout=model.dropout,
+            seed=seed,
+        )
+        for name, other in others:
+            network.heads[name] = LinearHead(
+                network.encoder.dim,
+                other.outputs,
+                model.dropout,
+                seed,
+                labels=other.label_names,
+                problem_type=other.problem_type,
+            )
+        return network
+
+    def inputs(self, encoder: Encoder, domain: str, rows: NDArray[np.int64]) -> Inputs:
+        """Preprocessed rows of a domain.
+
+        Args:
+            encoder: Whose preprocessing they get.
+            domain: `target` or `source`.
+            rows: Which rows, in order.
+        """
+        kept = (domain, encoder.preprocessing)
+        if kept not in self._inputs:
+            texts = self.prepared.domain(domain).table.texts()
+            self._inputs[kept] = read_inputs(encoder, texts)
+        return self._inputs[kept].take(rows)

@@ -1,0 +1,27 @@
+"""The probe: the encoder is frozen, the head learns."""
+
+from dataclasses import dataclass
+
+from transfuse.models import Network
+from transfuse.tuning.base import Stage, Tuning, head_group
+
+__all__ = ["Frozen"]
+
+
+@dataclass(frozen=True)
+class Frozen(Tuning):
+    """Feature extraction: the encoder is frozen, the head learns.
+
+    The encoder runs once over the data. Where all losses are convex in a linear head the probe is
+    solved by L-BFGS, otherwise it is trained like anything else.
+    """
+
+    learning_rate: float = 1e-2
+    """Peak rate of the head where it is trained. Default: 1e-2."""
+
+    solve: bool = True
+    """Whether the solver may be used. Default: true."""
+
+    def stages(self, network: Network) -> tuple[Stage, ...]:
+        """One stage."""
+        return (Stage("probe", (head_group(network, self.learning_rate),), solve=self.solve),)

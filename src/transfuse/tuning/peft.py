@@ -1,0 +1,173 @@
+"""Parameter-efficient deltas, theta_target = theta_source + delta, through the `peft` library."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from transfuse.errors import ModelError, Problem
+from transfuse.models import Network, TextEncoder
+from transfuse.recipe.methods import nearest
+from transfuse.tuning.base import Group, Stage, Tuning, head_group, layer_names
+
+__all__ = ["Dora", "Ia3", "Lora", "Peft", "Vera"]
+
+
+def _text_encoders(network: Network) -> list[TextEncoder]:
+    return [each for each in network.encoders.values() if isinstance(each, TextEncoder)]
+
+
+@dataclass(frozen=True)
+class _Adapter(Tuning):
+    """The source weights are frozen, a small delta and the head move."""
+
+    learning_rate: float = 1e-3
+    """Peak rate of the delta. Default: 1e-3."""
+
+    head_learning_rate: float = 1e-3
+    """Peak rate of the head. Default: 1e-3."""
+
+    targets: tuple[str, ...] | str | None = None
+    """Names of the modules that get a delta, or `all-linear`. Default: what `peft` proposes for
+    the architecture."""
+
+    @property
+    def peft_type(self) -> str:
+        """The method's name in `peft`."""
+        raise NotImplementedError
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the method's `peft` configuration."""
+        raise NotImplementedError
+
+    def prepare(self, network: Network, seed: int) -> None:
+        """Put a delta into every encoder; at the start it changes nothing."""
+        # Importing peft takes seconds that recipes without adapters should not pay.
+        from peft import PEFT_TYPE_TO_CONFIG_MAPPING, get_peft_model
+
+        name = self.peft_type.upper()
+        known: dict[str, Any] = {
+            str(kind.value): config for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()
+        }
+        if name not in known:
+            problem = Problem(
+                "tune", f"peft has no method {self.peft_type!r}", fix=nearest(name, known)
+            )
+            raise ModelError(problem)
+        targets = list(self.targets) if isinstance(self.targets, tuple) else self.targets
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for encoder in _text_encoders(network):
+                try:
+                    config = known[name](target_modules=targets, **self.options)
+                    encoder.backbone = get_peft_model(encoder.backbone, config)
+                except (TypeError, ValueError) as error:
+                    raise ModelError(
+                        Problem(f"tune.{name.lower()}", str(error), fix="See the options in peft.")
+                    ) from error
+
+    def export(self, network: Network, folder: Path) -> None:
+        """The delta as an adapter folder that plain `peft` loads onto the source model."""
+        for encoder in _text_encoders(network):
+            adapted: Any = encoder.backbone
+            adapted.save_pretrained(folder / "adapter")
+
+    def finish(self, network: Network) -> None:
+        """Add the delta to the source weights, theta_target = theta_source + delta."""
+        for encoder in _text_encoders(network):
+            adapted: Any = encoder.backbone
+            encoder.backbone = adapted.merge_and_unload()
+
+    def stages(self, network: Network) -> tuple[Stage, ...]:
+        """One stage: what `peft` left trainable, and the head."""
+        trainable = {name for name, weight in network.named_parameters() if weight.requires_grad}
+        delta = frozenset(trainable).intersection(frozenset().union(*layer_names(network)))
+        head = head_group(network, self.head_learning_rate)
+        return (Stage(self.peft_type.lower(), (Group(delta, self.learning_rate), head)),)
+
+
+@dataclass(frozen=True)
+class Lora(_Adapter):
+    """A low-rank delta B A to linear layers (LoRA; Hu et al., 2021, arXiv:2106.09685)."""
+
+    rank: int = 8
+    """Rank of the delta. Default: 8."""
+
+    alpha: float = 16.0
+    """The delta is scaled by alpha / rank. Default: 16."""
+
+    dropout: float = 0.0
+    """Dropout on the delta's input. Default: 0."""
+
+    peft_type: ClassVar[str] = "LORA"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of `peft.LoraConfig`."""
+        return {"r": self.rank, "lora_alpha": self.alpha, "lora_dropout": self.dropout}
+
+
+@dataclass(frozen=True)
+class Dora(Lora):
+    """LoRA with magnitude and direction apart (DoRA; Liu et al., 2024, arXiv:2402.09353)."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of `peft.LoraConfig`."""
+        return {**super().options, "use_dora": True}
+
+
+@dataclass(frozen=True)
+class Ia3(_Adapter):
+    """Learned factors on keys, values and feed-forward (IA3).
+
+    Liu et al. (2022, arXiv:2205.05638).
+    """
+
+    learning_rate: float = 5e-3
+    """Peak rate of the factors. Default: 5e-3."""
+
+    peft_type: ClassVar[str] = "IA3"
+    options: ClassVar[dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Vera(_Adapter):
+    """Learned scales of shared random matrices (VeRA; Kopiczko et al., 2024, arXiv:2310.11454)."""
+
+    rank: int = 256
+    """Rank of the random matrices. Default: 256."""
+
+    learning_rate: float = 5e-3
+    """Peak rate of the scales. Default: 5e-3."""
+
+    peft_type: ClassVar[str] = "VERA"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of `peft.VeraConfig`."""
+        return {"r": self.rank}
+
+
+@dataclass(frozen=True)
+class Peft(_Adapter):
+    """Any other method of the `peft` library, by its name there."""
+
+    method: str = "LORA"
+    """The method's name in `peft`, for instance `loha`, `oft` or `fourierft`. Default: lora."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the method's `peft` configuration. Default: its own defaults."""
+
+    @property
+    def peft_type(self) -> str:
+        """The method's name in `peft`."""
+        return self.method
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the method's `peft` configuration."""
+        return dict(self.config)
