@@ -9,7 +9,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-WORDS = "a b c good bad fine poor the film book was not very and but so it is this that".split()
+SENTENCES = ["a b c good bad fine poor the film book was not", "very and but so it is this that"]
+WORDS = [word for sentence in SENTENCES for word in sentence.split()]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 VOCABULARY = 300
 
@@ -67,7 +68,14 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "t5": (
         "T5Config",
         _COMMON
-        | {"d_model": 32, "d_ff": 48, "d_kv": 8, "num_layers": 3, "num_heads": 4, "eos_token_id": 3},
+        | {
+            "d_model": 32,
+            "d_ff": 48,
+            "d_kv": 8,
+            "num_layers": 3,
+            "num_heads": 4,
+            "eos_token_id": 3,
+        },
     ),
 }
 DECODERS = ("gpt2", "llama", "qwen2", "qwen3")

@@ -9,7 +9,8 @@ from torch import nn
 
 from transfuse.data.ragged import Ragged
 from transfuse.errors import ModelError
-from transfuse.models.encoder import Encoded, Encoder
+from transfuse.models.copies import copied_as
+from transfuse.models.encoder import Encoded
 from transfuse.models.engine import Engine
 from transfuse.models.features import (
     feature_space,
@@ -26,8 +27,11 @@ BF16 = Engine(dtype=torch.bfloat16)
 CAST = Engine(dtype=torch.bfloat16, autocast=True)
 
 
-class Small(Encoder):
-    """Two layers over words; a row's vectors depend on all its words, and on dropout if left on."""
+class Small(nn.Module):
+    """What features need of an encoder, in two layers over words.
+
+    A row's vectors depend on all its words, on padding if that leaks, and on dropout if left on.
+    """
 
     def __init__(self, dim=8, seed=0):
         super().__init__()
@@ -36,9 +40,6 @@ class Small(Encoder):
         self.words, self.block = nn.Embedding(9973, dim), nn.Linear(dim, dim)
         self.dropout = nn.Dropout(0.5)
         self.seen = []
-
-    def layers(self):
-        return [[self.words], [self.block]]
 
     def preprocess(self, texts):
         self.seen += texts
@@ -67,11 +68,8 @@ class Small(Encoder):
         tokens = self.dropout(self.prefix(batch, 2))
         return Encoded((tokens * mask).sum(1), tokens, batch["attention_mask"])
 
-    def can_resume(self, layers):
-        return True
-
-    def probe_batch(self):
-        return self.collate([[1, 2, 3], [1, 4]])
+    def copied_as(self, dtype):
+        return copied_as(self, dtype)
 
     def fingerprint(self, layers):
         parts = [self.words.weight, self.block.weight][:layers]

@@ -1,5 +1,6 @@
 """Commands that look at data: check, samples."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,7 @@ from transfuse.cli.show import stdout, table
 from transfuse.errors import Problem, TransfuseError
 
 if TYPE_CHECKING:
-    from transfuse.data import Cleaning, DataCard
-    from transfuse.transfer import TableChoice
+    from transfuse.data import Cleaning, DataCard, Distance, Table
 
 __all__ = ["register"]
 
@@ -94,7 +94,7 @@ def get_sample(
     [green]transfuse samples get products --output products.csv[/]
     """
     from transfuse.data import sample
-    from transfuse.transfer.rows import write_table
+    from transfuse.data.write import write_table
 
     output = output or Path(f"{name}.csv")
     write_table(sample(name), output)
@@ -103,60 +103,70 @@ def get_sample(
 
 def _tables(
     data: str | None, against: str | None, recipe: str | None
-) -> "tuple[TableChoice, TableChoice | None, Cleaning]":
+) -> "tuple[Table, Table | None, Cleaning]":
     """What is checked, against what, and how it is cleaned."""
     from transfuse.data import Cleaning
+
+    if recipe is not None:
+        return _recipe_tables(data, against, recipe)
+    if data is None:
+        raise TransfuseError(
+            Problem("check", "the data is missing", fix="Name a file, a sample, or --recipe.")
+        )
+    return _table(data), _table(against) if against else None, Cleaning()
+
+
+def _recipe_tables(
+    data: str | None, against: str | None, recipe: str
+) -> "tuple[Table, Table | None, Cleaning]":
+    """The tables of a recipe, where the command names no others for its columns."""
+    # Not needed without a recipe: this brings torch, which takes seconds.
     from transfuse.recipe import read_recipe
     from transfuse.study import is_study, read_study
-    from transfuse.transfer import read_plan
+    from transfuse.transfer import load_table, read_plan
 
-    if recipe is None:
-        if data is None:
-            raise TransfuseError(
-                Problem("check", "the data is missing", fix="Name a file, a sample, or --recipe.")
-            )
-        return _choice(data), _choice(against) if against else None, Cleaning()
     read = read_recipe(recipe)
     plan = read_study(read).shared if is_study(read) else read_plan(read)
-    target, source = plan.data["target"], plan.data.get("source")
-    if data is not None:
-        target = _choice(data, target)
-    if against is not None:
-        source = _choice(against, source)
-    return target, source, plan.clean
+
+    def table(name: str | None, use: str) -> "Table | None":
+        like = plan.data.get(use)
+        if name is not None:
+            return _table(name, None if like is None else like.roles)
+        return None if like is None else load_table(like)
+
+    target = table(data, "target")
+    assert target is not None
+    return target, table(against, "source"), plan.clean
 
 
-def _choice(name: str, like: "TableChoice | None" = None) -> "TableChoice":
-    """A table by its name; columns are those of another where it gives them."""
-    from dataclasses import replace
-
-    from transfuse.data import SAMPLES
-    from transfuse.transfer import TableChoice
+def _table(name: str, roles: Mapping[str, str] | None = None) -> "Table":
+    from transfuse.data import SAMPLES, read, sample
 
     if name in SAMPLES and not Path(name).exists():
-        return TableChoice(sample=name)
-    return replace(like, path=name, sample=None) if like else TableChoice(path=name)
+        return sample(name)
+    return read(name, roles=roles or None)
 
 
 def _card(
-    target: "TableChoice", source: "TableChoice | None", cleaning: "Cleaning", model: str | None
+    target: "Table", source: "Table | None", cleaning: "Cleaning", model: str | None
 ) -> "DataCard":
     from transfuse.data import OverlapNote, clean, make_card, overlap
-    from transfuse.transfer import load_table
 
-    table, report = clean(load_table(target), cleaning)
+    table, report = clean(target, cleaning)
     if source is None:
         return make_card(table, report)
-    other, _ = clean(load_table(source), cleaning)
+    other, _ = clean(source, cleaning)
     shared = OverlapNote.of(overlap(other, table), table, other.name)
-    card = make_card(table, report, overlaps=[shared])
+    distances = _distances(other, table, model or _encoder())
+    return make_card(table, report, overlaps=[shared], distances=distances)
+
+
+def _distances(source: "Table", target: "Table", model: str) -> "list[Distance]":
     from transfuse.cli.progress import RowProgress
     from transfuse.transfer.distances import table_distances
 
     with RowProgress("measuring distances") as progress:
-        return card.with_distances(
-            table_distances(other, table, model or _encoder(), progress=progress)
-        )
+        return table_distances(source, target, model, progress=progress)
 
 
 def _encoder() -> str:

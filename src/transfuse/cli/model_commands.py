@@ -45,14 +45,12 @@ def evaluate(
     [green]transfuse evaluate runs/news-to-reviews/model more-reviews.csv[/]
     """
     from transfuse.cli.results import scorecard_table
-    from transfuse.models import probe_engine
     from transfuse.transfer import load_model
     from transfuse.transfer.predict import evaluate_file
 
     card, notes = evaluate_file(
         load_model(folder),
         data,
-        probe_engine(),
         column=column,
         label=label,
         allow_trained_rows=allow_trained_rows,
@@ -108,10 +106,9 @@ def predict(
 
 
 def _answer(model: "ModelFolder", text: str) -> None:
-    from transfuse.models import probe_engine
     from transfuse.transfer.predict import predict_texts
 
-    (found,) = predict_texts(model, [text], probe_engine())
+    (found,) = predict_texts(model, [text])
     console = stdout()
     value = found.value
     told = {"prediction": ", ".join(value) if isinstance(value, list) else str(value)}
@@ -127,7 +124,6 @@ def _write(
     model: "ModelFolder", data: Path, output: Path, column: str | None, probabilities: bool
 ) -> None:
     from transfuse.cli.progress import RowProgress
-    from transfuse.models import probe_engine
     from transfuse.transfer.predict import predict_file
 
     with RowProgress("predicting") as progress:
@@ -135,8 +131,7 @@ def _write(
             model,
             data,
             output,
-            probe_engine(),
-            column=column,
+                column=column,
             probabilities=probabilities,
             progress=progress,
         )

@@ -10,6 +10,8 @@ from transfuse.cli.show import note, stdout
 from transfuse.errors import Problem, RecipeError
 
 if TYPE_CHECKING:
+    from transfuse.cli.progress import RunProgress, StudyProgress
+    from transfuse.models import Engine
     from transfuse.study import StudyPlan
     from transfuse.transfer import Plan
 
@@ -170,41 +172,47 @@ def _do(session: Session, recipe: dict[str, Any], output: Path | None) -> None:
 def _do_plan(plan: "Plan", folder: Path) -> None:
     from transfuse.cli.progress import RunProgress
     from transfuse.cli.results import scorecard_table
-    from transfuse.models import probe_engine
+    from transfuse.transfer import Engines, Pretrained
     from transfuse.transfer import transfer as do
 
     with RunProgress() as progress:
-        engine = probe_engine()
-        progress.say(f"engine: {engine.describe()}")
-        result = do(plan, folder, callbacks=[progress], engine=engine)
+        engines = Engines()
+        if isinstance(plan.model, Pretrained):
+            engines = Engines.probed()
+            _tell(progress, engines.encode, engines.train)
+        result = do(plan, folder, callbacks=[progress], engines=engines)
     if result.resumed:
         note("The same recipe on the same data was done before; this is its result.")
     console = stdout()
     console.print(scorecard_table(result.scorecard))
-    console.print(f"model   {result.folder}", soft_wrap=True)
+    console.print(f"\nmodel   {result.folder}", soft_wrap=True)
 
 
 def _do_study(study: "StudyPlan", folder: Path) -> None:
     from transfuse.cli.progress import StudyProgress
+    from transfuse.models import probe_engine
     from transfuse.report import result_table, write_report
     from transfuse.study import compare as do
+    from transfuse.study.cores import cores_here
+    from transfuse.transfer import Pretrained
 
     with StudyProgress() as progress:
-        progress.say(f"engine: {_study_engine(study)}")
+        if any(isinstance(plan.model, Pretrained) for plan in study.plans.values()):
+            # Measured here, with the threads of one worker, before the workers share the machine.
+            workers = study.comparison.workers or cores_here()
+            threads = max(1, cores_here() // workers)
+            engines = [probe_engine(job, threads=threads) for job in ("encode", "train")]
+            _tell(progress, *engines)
         do(study, folder, watcher=progress)
         progress.say("writing the report")
         page = write_report(folder)
     console = stdout()
     console.print(result_table(folder))
-    console.print(f"report  {page}", soft_wrap=True)
+    console.print(f"\nreport  {page}", soft_wrap=True)
     if (folder / "model").exists():
         console.print(f"model   {folder / 'model'}", soft_wrap=True)
 
 
-def _study_engine(study: "StudyPlan") -> str:
-    """The arithmetic of a study's processes, measured before they share the machine."""
-    from transfuse.models import probe_engine
-    from transfuse.study.cores import cores_here
-
-    workers = study.comparison.workers or cores_here()
-    return probe_engine(threads=max(1, cores_here() // workers)).describe()
+def _tell(progress: "RunProgress | StudyProgress", encode: "Engine", train: "Engine") -> None:
+    progress.say(f"reading in {encode.describe()}")
+    progress.say(f"training in {train.describe()}")

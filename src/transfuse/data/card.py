@@ -4,6 +4,7 @@
 features, so a higher level adds them with `DataCard.with_distances`.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from transfuse.data.clean import CleaningReport
 from transfuse.data.columns import WRITTEN
 from transfuse.data.overlap import Overlap
 from transfuse.data.schema import Role
+from transfuse.data.segment import HAN
 from transfuse.data.spread import Spread
 from transfuse.data.table import Table
 from transfuse.errors import DataError, Problem
@@ -27,7 +29,9 @@ _SHOWN = 3
 _MOST_LABELS = 200
 """Whole numbers with more distinct values than this are described as measurements."""
 
-_WORD = r"[\p{L}\p{N}][\p{L}\p{N}\p{M}_'’-]*"
+# The standard library's engine: Arrow's takes a hundred times as long over classes of letters.
+_WORD = re.compile(r"[^\W_][\w'’-]*")
+_LATIN = re.compile(r"[A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02b8\u1e00-\u1eff]")
 
 
 @dataclass(frozen=True)
@@ -233,21 +237,22 @@ def _balance(counts: npt.NDArray[np.float64]) -> float | None:
 
 
 def _word_counts(texts: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    han = pc.count_substring_regex(texts, r"\p{Han}")
-    spaced = pc.replace_substring_regex(texts, r"\p{Han}", " ")
-    words = pc.count_substring_regex(spaced, _WORD)
-    counts: npt.NDArray[np.int64] = pc.add(han, words).to_numpy().astype(np.int64)
-    return counts
+    counts = [
+        len(HAN.findall(text)) + len(_WORD.findall(HAN.sub(" ", text)))
+        for text in texts.to_pylist()
+    ]
+    return np.array(counts, dtype=np.int64)
 
 
 def _scripts(texts: pa.ChunkedArray) -> dict[str, float]:
-    letters, latin, han = (
-        int(pc.sum(pc.count_substring_regex(texts, pattern)).as_py() or 0)
-        for pattern in (r"\p{L}", r"\p{Latin}", r"\p{Han}")
-    )
+    letters = latin = han = 0
+    for text in texts.to_pylist():
+        signs = len(HAN.findall(text))
+        han += signs
+        latin += len(_LATIN.findall(text))
+        letters += signs if signs == len(text) else sum(map(str.isalpha, text))
     if not letters:
         return {}
-    # The script Latin holds a few signs that are not letters, such as Roman numerals.
     other = max(0, letters - latin - han)
     total = latin + han + other
     return {"latin": latin / total, "han": han / total, "other": other / total}

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from transfuse.data.word_lists import NEGATIONS, STOP_WORDS
 
-__all__ = ["Language", "is_negation", "segment"]
+__all__ = ["HAN", "Language", "is_negation", "segment"]
 
 Language = Literal["auto", "en", "zh", "none"]
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""A Han character."""
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 
 
@@ -69,9 +70,9 @@ def segment(text: str, language: Language = "auto", stop_words: bool = False) ->
 
 
 def _looks_chinese(text: str) -> bool:
-    han = len(_HAN.findall(text))
+    han = len(HAN.findall(text))
     # One Han character says about as much as a word of a script with spaces.
-    return han > 0 and han >= len(_WORD.findall(_HAN.sub(" ", text))) and not _KANA.search(text)
+    return han > 0 and han >= len(_WORD.findall(HAN.sub(" ", text))) and not _KANA.search(text)
 
 
 @cache

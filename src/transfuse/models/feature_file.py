@@ -24,7 +24,10 @@ __all__ = [
     "FeatureFile",
     "Features",
     "Keys",
+    "as_tensor",
+    "offsets_of",
     "open_feature_file",
+    "storage_type",
     "write_feature_file",
 ]
 

@@ -180,9 +180,7 @@ def _computing(
 
     def compute(indices: npt.NDArray[np.int64]) -> Features:
         if not copies:
-            same = all(weight.dtype == engine.dtype for weight in encoder.parameters())
-            as_is = same or engine.autocast
-            copies.append(encoder if as_is else encoder.copied_as(engine.dtype))
+            copies.append(encoder if engine.autocast else encoder.copied_as(engine.dtype))
         ready = copies[0]
         device = next(ready.parameters()).device
         if isinstance(rows, Ragged):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,8 @@ from transfuse.models.find import fetch_model, pooling_in, transformer_folder, w
 from transfuse.models.quiet import quiet_loading
 
 __all__ = ["Attention", "Source", "open_source", "pretrained", "seeded"]
+
+_TOKENIZER_FILES = ("tokenizer.json", "vocab*", "*.model", "*.spm")
 
 Attention = Literal["auto", "sdpa", "eager"]
 
@@ -85,6 +88,7 @@ def open_source(
     safe = weights_in(folder, allow_pickle=allow_pickle)
     with _explained(folder, "config.json"), quiet_loading():
         config = AutoConfig.from_pretrained(folder)
+    _check_tokenizer(folder)
     with _explained(folder, "the tokenizer"), quiet_loading():
         tokenizer = AutoTokenizer.from_pretrained(folder)
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": safe}
@@ -156,10 +160,27 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def _check_tokenizer(folder: Path) -> None:
+    # transformers makes up an empty tokenizer where it finds none.
+    if not any(path for name in _TOKENIZER_FILES for path in folder.glob(name)):
+        raise ModelError(
+            Problem(str(folder), "there is no tokenizer beside the model", "a tokenizer.json")
+        )
+
+
 @contextmanager
 def _explained(folder: Path, part: str) -> Iterator[None]:
     try:
         yield
+    except UnpicklingError:
+        raise ModelError(
+            Problem(
+                str(folder),
+                "its pickled weights hold more than tensors, so they may hold a program",
+                "model.safetensors",
+                "Use weights from a source that you trust, as safetensors.",
+            )
+        ) from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(Problem(str(folder), f"{part} cannot be read: {said}")) from error

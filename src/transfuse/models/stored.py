@@ -10,7 +10,7 @@ import torch
 
 from transfuse.models.feature_file import Features, as_tensor, offsets_of, storage_type
 
-__all__ = ["StoredFeatures"]
+__all__ = ["StoredFeatures", "spans", "stored_rows"]
 
 
 @dataclass(frozen=True)

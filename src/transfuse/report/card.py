@@ -1,7 +1,7 @@
 """Data cards as people read them: balance, lengths, what cleaning did, overlaps, distances.
 
-A card's numbers come from `study.json`, or from the card itself, and carry the JSON pointer to their
-place there (`data-json`), as those of the study carry their row.
+A card's numbers come from `study.json`, or from the card itself, and carry the JSON pointer to
+their place there (`data-json`), as those of the study carry their row.
 """
 
 import math
@@ -110,9 +110,13 @@ def _texts(values: Any) -> tuple[str, ...]:
 
 
 def _facts(card: Mapping[str, Any], pointer: str) -> tuple[Finding, ...]:
-    entries = (("rows", "Rows", "count"), ("groups", "Documents or groups", "count"),
-               ("largest_group", "Rows of the largest", "count"),
-               ("duplicates", "Duplicates", "count"), ("balance", "Balance of labels", "number"))  # fmt: skip
+    entries = (
+        ("rows", "Rows", "count"),
+        ("groups", "Documents or groups", "count"),
+        ("largest_group", "Rows of the largest", "count"),
+        ("duplicates", "Duplicates", "count"),
+        ("balance", "Balance of labels, 0 to 1", "number"),
+    )
     found = [
         Finding(title, (noted(card[name], _step(pointer, name), style),))
         for name, title, style in entries

@@ -4,7 +4,6 @@ Ten lines in ten colours cannot be read. A few recipes are coloured (the headlin
 the best), the rest are grey and still named; the small multiples give each its turn in colour.
 """
 
-import math
 from collections.abc import Sequence
 
 from transfuse.report.format import shown
@@ -12,13 +11,14 @@ from transfuse.report.layout import spread, text_width, within, wrap
 from transfuse.report.results import Recipe, Results, Row
 from transfuse.report.theme import LIGHT, Spec, marks, raw, tag
 
-__all__ = ["coloured", "learning", "multiples"]
+__all__ = ["SMALL", "coloured", "learning", "multiples", "small"]
 
 WIDE = 820
 NARROW = 358
 HUES = ("blue", "orange", "green", "purple")
 LABEL_SIZE = 12
 NAMED_BESIDE = 160
+SMALL = 156
 
 
 def coloured(results: Results) -> dict[str, str]:
@@ -75,7 +75,7 @@ def _domain(records: Sequence[Spec], count: int) -> Range:
 def _axes(results: Results, span: Range, titled: bool = True) -> tuple[Spec, Spec]:
     measure = results.primary
     low, high = results.budgets[0], results.budgets[-1]
-    edge = 1.08 if low != high else 2.0
+    edge = (high / low) ** 0.05 if 0 < low < high else 2.0
     log = low > 0
     x: Spec = {
         "field": "x",
@@ -250,26 +250,25 @@ def learning(results: Results, width: int = WIDE) -> Spec | None:
     return {"layer": layers, "width": inner, "height": height}
 
 
-def multiples(results: Results, width: int = WIDE) -> Spec | None:
-    """One small learning curve for each recipe, in colour with its interval over all the others."""
-    shown_recipes = [recipe for recipe in results.recipes if _points(results, recipe)]
-    if len(results.budgets) < 2 or len(shown_recipes) < 2:
-        return None
-    columns = 4 if width > 500 else 2
-    columns = min(columns, len(shown_recipes))
-    inner = (width - 8) / columns - 44
-    records = {recipe.name: _records(results, recipe, "grey") for recipe in shown_recipes}
-    everything = [record for some in records.values() for record in some]
+def multiples(results: Results) -> tuple[tuple[Recipe, Spec], ...]:
+    """A small learning curve for each recipe, in colour with its interval over all the others."""
+    kept = [recipe for recipe in results.recipes if _points(results, recipe)]
+    if len(results.budgets) < 2 or len(kept) < 2:
+        return ()
+    everything = [record for recipe in kept for record in _records(results, recipe, "rest")]
     span = _domain(everything, 3)
     x, y = _axes(results, span, titled=False)
-    height = math.floor(inner * 0.72)
     parts = []
-    for recipe in shown_recipes:
+    for recipe in kept:
         own = _records(results, recipe, "blue")
         rest = [record for record in everything if record["recipe"] != recipe.name]
-        faint = [{**record, "colour": LIGHT["rest"]} for record in rest]
-        layers = [*_lines(faint, x, y, 1, dots=False), *_bands(own, x, y)]
+        layers = [*_lines(rest, x, y, 1, dots=False), *_bands(own, x, y)]
         layers.extend(_lines(own, x, y, 2.5, dots=True))
-        title = {"text": wrap(recipe.title, inner, 12), "fontSize": 12, "offset": 6}
-        parts.append({"layer": layers, "width": inner, "height": height, "title": title})
-    return {"concat": parts, "columns": columns, "spacing": 16}
+        parts.append((recipe, small(recipe, layers, SMALL, 0.72 * SMALL)))
+    return tuple(parts)
+
+
+def small(recipe: Recipe, layers: Sequence[Spec], width: float, height: float) -> Spec:
+    """A chart of small multiples: the recipe's name over its layers."""
+    title = {"text": wrap(recipe.title, width, LABEL_SIZE), "fontSize": LABEL_SIZE, "offset": 6}
+    return {"layer": list(layers), "width": width, "height": height, "title": title}

@@ -1,7 +1,7 @@
 """The charts of one line per recipe: gain, labels saved, forgetting, calibration error.
 
-Each function takes the `Results` and gives a chart for a width, so that a page can hold a wide and a
-narrow drawing of the same rows, or nothing where the study did not measure it.
+Each function takes the `Results` and gives a chart for a width, so that a page can hold a wide and
+a narrow drawing of the same rows, or nothing where the study did not measure it.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The sentences of a report: what was found, each number marked with its row.
 
-A sentence says only what its rows say. Where the interval of a gain holds zero it says so, and where
-it lies below zero it says negative transfer.
+A sentence says only what its rows say. Where the interval of a gain holds zero it says so, and
+where it lies below zero it says negative transfer.
 """
 
 from collections.abc import Sequence
@@ -156,10 +156,10 @@ def best(results: Results) -> Markup:
         return Markup("")
     top = ranked[0]
     unit = f" {measure.unit}" if measure.unit else ""
-    text = Markup("{} scores best {}: {}{} {}.")
-    place = _label_count(top, budget)
-    return text.format(_name(results, top.recipe), place, tagged(top, measure.style), unit,
-                       Markup("({})").format(between(top, measure.style)) if top.bounded else "")  # fmt: skip
+    text = Markup("{} scores best {}: {}{}{}.")
+    place, number = _label_count(top, budget), tagged(top, measure.style)
+    interval = Markup(" ({})").format(between(top, measure.style)) if top.bounded else ""
+    return text.format(_name(results, top.recipe), place, number, unit, interval)
 
 
 def calibration(results: Results, recipe: str, budget: int) -> Markup:

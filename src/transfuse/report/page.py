@@ -1,8 +1,8 @@
 """One HTML file that holds a whole study: read `write_report` first.
 
-The page has no script and loads nothing: a content security policy in its head forbids both, so that
-names out of data can do no harm and the file reads the same in ten years. Switches of theme and
-metric are radio buttons and CSS.
+The page has no script and loads nothing: a content security policy in its head forbids both, so
+that names out of data can do no harm and the file reads the same in ten years. Switches of theme
+and metric are radio buttons and CSS.
 """
 
 import json
@@ -41,7 +41,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _style(environment: jinja2.Environment) -> Markup:
-    return Markup(environment.get_template("style.css.j2").render())  # noqa: S704 - our own file
+    return Markup(environment.get_template("style.css.j2").render())
 
 
 def write_report(folder: Path | str) -> Path:
@@ -169,16 +169,16 @@ def _method(results: Results) -> list[tuple[str, str]]:
     return [
         (
             "Scores",
-            "Mean over seeds on the target’s test rows, which no recipe and no choice ever saw. All "
-            "recipes share one split and, for a seed, the same labelled rows; a smaller budget is "
-            "part of the larger one.",
+            "Mean over seeds on the target’s test rows, which no recipe and no choice ever saw. "
+            "All recipes share one split and, for a seed, the same labelled rows; a smaller budget "
+            "is part of the larger one.",
         ),
         (
             "Intervals",
-            f"{confidence} bootstrap intervals: {documents} and the seeds are drawn again together, "
-            "documents whole, since sentences of one document are alike. All recipes see the same "
-            "draws, so that a gain is the interval of a difference, not the difference of two "
-            "intervals.",
+            f"{confidence} bootstrap intervals: {documents} and the seeds are drawn again "
+            "together, documents whole, since sentences of one document are alike. All recipes see "
+            "the same draws, so that the interval of a gain is that of a difference, not the "
+            "difference of two intervals.",
         ),
         (
             "Significance",
@@ -193,7 +193,7 @@ def _method(results: Results) -> list[tuple[str, str]]:
         (
             "Validation rows",
             "They decide early stopping where a recipe asks for it, the strength of the classical "
-            "model, the temperature that calibrates, and which recipe opens this report. They are no "
-            "part of any budget and of no score.",
+            "model, the temperature that calibrates, and which recipe opens this report. They are "
+            "part of no budget and of no score.",
         ),
     ]

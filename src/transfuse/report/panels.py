@@ -150,7 +150,7 @@ def _notes(panel: Panel) -> list[Spec]:
 
 def _names(panel: Panel, y: Spec, width: float) -> list[Spec]:
     """The recipes' names; Vega centres one line on its row but hangs a second one below it."""
-    rows = [
+    rows: list[Spec] = [
         {"y": index, "text": wrap(line.label, width - 10, LABEL_SIZE), "strong": line.strong}
         for index, line in enumerate(panel.lines)
     ]
@@ -175,7 +175,7 @@ def _names(panel: Panel, y: Spec, width: float) -> list[Spec]:
     ]
 
 
-def _panel(panel: Panel, axis: Axis, width: float, label_width: float) -> Spec:
+def _panel(panel: Panel, axis: Axis, width: float, label_width: float, row_height: float) -> Spec:
     y_axis = {"labels": False, "title": None, "grid": True}
     rows = list(range(len(panel.lines)))
     y = {"field": "y", "type": "ordinal", "scale": {"domain": rows}, "axis": y_axis}
@@ -188,6 +188,8 @@ def _panel(panel: Panel, axis: Axis, width: float, label_width: float) -> Spec:
             "title": axis.title,
             "format": axis.format,
             "labelFlush": False,
+            "labelOverlap": "greedy",
+            "labelSeparation": 6,
         },
     }
     # An invisible mark on each line keeps the axes where nothing was measured.
@@ -218,8 +220,7 @@ def _panel(panel: Panel, axis: Axis, width: float, label_width: float) -> Spec:
         # Holds the room for names open whatever font they are measured in.
         edge = {"x": {"value": -label_width}, "y": {"value": 0}}
         layers.append(marks("point", [{}], edge, opacity=0, size=0))
-    height = ROW_HEIGHT * len(panel.lines)
-    return {"layer": layers, "width": width, "height": height, "title": panel.title}
+    return {"layer": layers, "width": width, "height": row_height * len(rows), "title": panel.title}
 
 
 def panels(parts: Sequence[Panel], axis: Axis, width: float, across: int) -> Spec:
@@ -234,10 +235,16 @@ def panels(parts: Sequence[Panel], axis: Axis, width: float, across: int) -> Spe
     across = max(1, min(across, len(parts)))
     label_width = 178 if width > 500 else 118
     inner = (width - label_width - 16 - (across - 1) * GAP) / across - NOTE_WIDTH
+    wrapped = any(
+        len(wrap(line.label, label_width - 10, LABEL_SIZE)) > 1
+        for part in parts
+        for line in part.lines
+    )
+    height = ROW_HEIGHT + 4 if wrapped else ROW_HEIGHT
     rows: list[Spec] = [
         {
             "hconcat": [
-                _panel(part, axis, inner, 0 if index else label_width)
+                _panel(part, axis, inner, 0 if index else label_width, height)
                 for index, part in enumerate(parts[start : start + across])
             ],
             "spacing": GAP,

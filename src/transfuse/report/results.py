@@ -1,7 +1,7 @@
 """The measured study as a report reads it: every row typed, indexed, and in order of display.
 
-`Results.read(folder)` takes `study.parquet` (one number a row) and `study.json` (what was compared).
-Nothing here computes a statistic: what a report shows was measured and stored before.
+`Results.read(folder)` takes `study.parquet` (one number a row) and `study.json` (what was
+compared). Nothing here computes a statistic: what a report shows was measured and stored before.
 """
 
 import json

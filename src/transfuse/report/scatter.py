@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
+from transfuse.report.curves import SMALL, small
 from transfuse.report.format import shown
 from transfuse.report.layout import Box, log_steps, place, text_width, within, wrap
 from transfuse.report.results import Recipe, Results, Row
@@ -127,7 +129,7 @@ def _labels(
     points = [pixels[index] for index in order]
     stairs: list[Box] = []
     corners = [pixels[index] for index in kept]
-    for (x, y), (right, up) in zip(corners, corners[1:], strict=False):
+    for (x, y), (right, up) in pairwise(corners):
         stairs.extend((Box(x, y - 1, right, y + 1), Box(right - 1, up, right + 1, y)))
     placed = place(points, sizes, frame, radius=8, obstacles=stairs)
     done = [
@@ -240,39 +242,33 @@ def _errors(results: Results, recipe: Recipe, budget: int) -> list[Spec]:
     ]  # fmt: skip
 
 
-def reliability(results: Results, budget: int, width: int = WIDE) -> Spec | None:
+def reliability(results: Results, budget: int) -> tuple[tuple[Recipe, Spec], ...]:
     """Share right against stated confidence, a small chart for each recipe.
 
     Args:
         results: The study.
         budget: The number of target labels.
-        width: In pixels. Default: 820.
     """
     before = {recipe.name: _bins(results, recipe, budget, "") for recipe in results.recipes}
     after = {recipe.name: _bins(results, recipe, budget, "scaled") for recipe in results.recipes}
     kept = [recipe for recipe in results.recipes if before[recipe.name] or after[recipe.name]]
+    bins = [item for side in (before, after) for some in side.values() for item in some]
     if not kept:
-        return None
-    columns = min(4 if width > 500 else 2, len(kept))
-    inner = min((width - 8) / (4 if width > 500 else 2) - 44, 160)
-    values = [item[key] for some in (before, after) for bins in some.values() for item in bins
-              for key in ("x", "y")]  # fmt: skip
-    low = min(50.0, 10.0 * (min(values) // 10))
-    ticks = [low, (low + 100) / 2, 100]
+        return ()
+    low = min(50.0, *(10.0 * (item[key] // 10) for item in bins for key in ("x", "y")))
+    axis = {"values": [low, (low + 100) / 2, 100], "title": None, "format": ",~f"}
     scale = {"domain": [low, 100], "nice": False, "zero": False}
-    x = {"field": "x", "type": "quantitative", "scale": scale,
-         "axis": {"values": ticks, "title": None, "format": ",~f"}}  # fmt: skip
-    y = {**x, "field": "y"}
+    x: Spec = {"field": "x", "type": "quantitative", "scale": scale, "axis": axis}
+    y: Spec = {**x, "field": "y"}
+    ends = [{"x": low, "y": low}, {"x": 100, "y": 100}]
+    dashed = {"color": LIGHT["rule"], "strokeWidth": 1, "strokeDash": [3, 3]}
     parts = []
     for recipe in kept:
-        diagonal = [{"x": low, "y": low}, {"x": 100, "y": 100}]
-        layers = [marks("line", diagonal, {"x": x, "y": y}, color=LIGHT["rule"], strokeWidth=1,
-                        strokeDash=[3, 3])]  # fmt: skip
-        if bins := before[recipe.name]:
-            layers.extend(_curve(bins, x, y, "even", hollow=True))
-        if bins := after[recipe.name]:
-            layers.extend(_curve(bins, x, y, "blue", hollow=False))
+        layers = [marks("line", ends, {"x": x, "y": y}, **dashed)]
+        if before[recipe.name]:
+            layers.extend(_curve(before[recipe.name], x, y, "even", hollow=True))
+        if after[recipe.name]:
+            layers.extend(_curve(after[recipe.name], x, y, "blue", hollow=False))
         layers.extend(_errors(results, recipe, budget))
-        title = {"text": wrap(recipe.title, inner, 12), "fontSize": 12, "offset": 6}
-        parts.append({"layer": layers, "width": inner, "height": inner, "title": title})
-    return {"concat": parts, "columns": columns, "spacing": 16}
+        parts.append((recipe, small(recipe, layers, SMALL, SMALL)))
+    return tuple(parts)

@@ -4,97 +4,17 @@ A section that the study did not measure is not there; a template prints what it
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from transfuse.report import confusion, curves, figures, findings, scatter, tables
 from transfuse.report.confusion import Matrix
 from transfuse.report.format import between, tagged
+from transfuse.report.parts import Drawing, Fold, Section, drawn, folded, key, small_drawn
 from transfuse.report.results import Results, Row
 from transfuse.report.tables import Table
-from transfuse.report.theme import Spec, draw
 
-__all__ = ["Drawing", "Fold", "Section", "sections"]
-
-WIDE = 820
-NARROW = 358
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One chart, drawn twice: for a page and for a phone."""
-
-    name: str
-    wide: Markup
-    narrow: Markup
-    caption: Markup
-
-
-@dataclass(frozen=True)
-class Fold:
-    """What is shown when it is asked for."""
-
-    summary: str
-    drawings: tuple[Drawing, ...] = ()
-    tables: tuple[Table, ...] = ()
-    matrices: tuple[Matrix, ...] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page.
-
-    Args:
-        name: The anchor.
-        title: The heading.
-        lead: What was found, in a sentence or two. Default: nothing.
-        drawings: Charts.
-        tabs: Tables of which one is shown at a time.
-        tables: Tables.
-        matrices: Confusion matrices.
-        folds: What unfolds.
-        note: How to read it. Default: nothing.
-    """
-
-    name: str
-    title: str
-    lead: Markup = Markup("")
-    drawings: tuple[Drawing, ...] = ()
-    tabs: tuple[Table, ...] = ()
-    tables: tuple[Table, ...] = ()
-    matrices: tuple[Matrix, ...] = ()
-    folds: tuple[Fold, ...] = ()
-    note: Markup = Markup("")
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to look at."""
-        return not (self.drawings or self.tabs or self.tables or self.matrices)
-
-
-def _drawn(
-    name: str, chart: Callable[[int], Spec | None], alternative: str, caption: Markup
-) -> tuple[Drawing, ...]:
-    """The chart in both widths, or nothing."""
-    wide, narrow = chart(WIDE), chart(NARROW)
-    if wide is None or narrow is None:
-        return ()
-    drawings = (
-        Markup(draw(spec, f"{name}-{suffix}", alternative))  # noqa: S704 - built and escaped by draw
-        for spec, suffix in ((wide, "w"), (narrow, "n"))
-    )
-    return (Drawing(name, *drawings, caption),)
-
-
-def _folded(summary: str, table: Table | None) -> tuple[Fold, ...]:
-    return () if table is None else (Fold(summary, tables=(table,)),)
-
-
-def _key(*entries: tuple[str, str]) -> Markup:
-    """The key of a chart: classes of the style sheet and what they mean."""
-    item = Markup('<span class="key"><i class="{}"></i>{}</span>')
-    return Markup(" ").join(item.format(*entry) for entry in entries)
+__all__ = ["sections"]
 
 
 def _results(results: Results) -> Section:
@@ -112,17 +32,17 @@ def _named_losses(results: Results, baseline: str) -> Markup:
     title = results.title_of(baseline)
     if not losses:
         return Markup("No recipe that transfers falls below {}.").format(title)
-    entry = Markup('{}, {} (<span class="loss">{}</span>)')
-    said = [
-        entry.format(
-            results.title_of(row.recipe),
-            figures.labels(row.budget),
-            tagged(row, results.primary.gain_style),
-        )
-        for row in losses
+    entry = Markup('{} (<span class="loss">{}</span>)')
+    said: dict[str, list[Markup]] = {}
+    for row in losses:
+        number = tagged(row, results.primary.gain_style)
+        said.setdefault(row.recipe, []).append(entry.format(figures.labels(row.budget), number))
+    parts = [
+        Markup("{} with {}").format(results.title_of(recipe), Markup(", ").join(places))
+        for recipe, places in said.items()
     ]
     text = Markup('<strong class="loss">Negative transfer</strong> against {}: {}.')
-    return text.format(title, Markup("; ").join(said))
+    return text.format(title, Markup("; ").join(parts))
 
 
 def _gain(results: Results) -> Section:
@@ -130,21 +50,21 @@ def _gain(results: Results) -> Section:
     folds: tuple[Fold, ...] = ()
     for position, baseline in enumerate(results.baselines):
         title = results.title_of(baseline)
-        key = _key(
+        legend = key(
             ("dot gain", "gain"),
             ("dot loss", "loss"),
             ("dot even", "interval holds zero"),
             ("dot gain filled", "significant after Holm"),
         )
-        caption = Markup("<strong>Over {}.</strong> {}").format(title, key)
-        drawings += _drawn(
+        caption = Markup("<strong>Over {}.</strong> {}").format(title, legend)
+        drawings += drawn(
             f"gain{position}",
             lambda width, baseline=baseline: figures.gain(results, baseline, width),  # type: ignore[misc]
             f"Gain of each recipe over {title} with its interval, a panel for each budget. "
             "The table below holds the same numbers.",
             caption,
         )
-        folds += _folded(f"The numbers over {title}", tables.gains(results, baseline))
+        folds += folded(f"The numbers over {title}", tables.gains(results, baseline))
     lead = Markup(" ").join(_named_losses(results, baseline) for baseline in results.baselines)
     return Section("gain", "Transfer gain", lead, drawings, folds=folds)
 
@@ -152,7 +72,7 @@ def _gain(results: Results) -> Section:
 def _learning(results: Results) -> Section:
     if len(results.budgets) < 2:
         return Section("curve", "Learning curve")
-    drawings = _drawn(
+    drawings = drawn(
         "curve",
         lambda width: curves.learning(results, width),
         f"Learning curves: {results.primary.phrase} of each recipe against the number of target "
@@ -162,10 +82,10 @@ def _learning(results: Results) -> Section:
             "follow below, one by one. A dotted line is a recipe that uses no target labels."
         ),
     )
-    drawings += _drawn(
+    drawings += small_drawn(
         "each",
-        lambda width: curves.multiples(results, width),
-        "The same curves, a small chart for each recipe, with its interval.",
+        curves.multiples(results),
+        f"{results.primary.phrase} against target labels, before all other recipes in grey.",
         Markup("Each recipe with its interval, before all the others in grey."),
     )
     return Section("curve", "Learning curve", drawings=drawings)
@@ -176,17 +96,17 @@ def _efficiency(results: Results) -> Section:
     folds: tuple[Fold, ...] = ()
     for position, baseline in enumerate(results.baselines):
         title = results.title_of(baseline)
-        key = _key(("dot even", "labels used"), ("dot gain filled", f"labels {title} needs"),
+        legend = key(("dot even", "labels used"), ("dot gain filled", f"labels {title} needs"),
                    ("arrow", "more than were tried"))  # fmt: skip
-        drawings += _drawn(
+        drawings += drawn(
             f"labels{position}",
             lambda width, baseline=baseline: figures.efficiency(results, baseline, width),  # type: ignore[misc]
             f"Labels used by each recipe and labels that {title} needs for the same score.",
-            Markup("<strong>Against {}.</strong> {}").format(title, key),
+            Markup("<strong>Against {}.</strong> {}").format(title, legend),
         )
-        folds += _folded(f"The numbers against {title}", tables.saved(results, baseline))
+        folds += folded(f"The numbers against {title}", tables.saved(results, baseline))
     note = Markup(
-        "Read off the baseline’s learning curve between the budgets tried; nothing is extrapolated. "
+        "Read off the baseline’s learning curve between the budgets tried, nothing extrapolated. "
         "Budgets at which the baseline catches up with no recipe are left to the table."
     )
     lead = Markup("")
@@ -214,11 +134,11 @@ def _forgetting(results: Results) -> Section:
     if not rows:
         return Section("forgetting", "Forgetting")
     reference = results.title_of(rows[0].baseline)
-    drawings = _drawn(
+    drawings = drawn(
         "forgetting",
         lambda width: figures.forgetting(results, width),
         f"What each recipe lost on the source against {reference}, with its interval.",
-        _key(("dot gain", "better than before"), ("dot loss", "forgotten"),
+        key(("dot gain", "better than before"), ("dot loss", "forgotten"),
              ("dot even", "interval holds zero")),
     )  # fmt: skip
 
@@ -234,7 +154,7 @@ def _forgetting(results: Results) -> Section:
     note = Markup(
         "The score of {} on the source’s test rows, less that of each recipe after the transfer."
     ).format(reference)
-    folds = _folded("The numbers", tables.forgot(results))
+    folds = folded("The numbers", tables.forgot(results))
     return Section("forgetting", "Forgetting", lead, drawings, folds=folds, note=note)
 
 
@@ -244,25 +164,25 @@ def _others(results: Results) -> list[int]:
 
 def _calibration(results: Results) -> Section:
     def curves_at(budget: int) -> tuple[Drawing, ...]:
-        return _drawn(
+        return small_drawn(
             f"reliability{budget}",
-            lambda width: scatter.reliability(results, budget, width),
-            f"Reliability curves with {figures.labels(budget)}: share right against confidence.",
+            scatter.reliability(results, budget),
+            f"share right against confidence with {figures.labels(budget)}.",
             Markup("<strong>Reliability, {}.</strong> {}").format(
                 figures.labels(budget),
-                _key(("dot even", "before"), ("dot gain filled", "after scaling"),
+                key(("dot even", "before"), ("dot gain filled", "after scaling"),
                      ("dash", "confidence = share right")),
             ),
         )  # fmt: skip
 
-    drawings = _drawn(
+    drawings = drawn(
         "calibration",
         lambda width: figures.calibration(results, width),
         "Calibration error of each recipe before and after temperature scaling.",
-        _key(("dot even", "before temperature scaling"), ("dot gain filled", "after")),
+        key(("dot even", "before temperature scaling"), ("dot gain filled", "after")),
     )
     drawings += curves_at(results.focus)
-    folds = _folded("The numbers", tables.calibrated(results))
+    folds = folded("The numbers", tables.calibrated(results))
     folds += tuple(
         Fold(f"Reliability, {figures.labels(budget)}", drawings=found)
         for budget in _others(results)
@@ -271,8 +191,8 @@ def _calibration(results: Results) -> Section:
     recipe = results.headline.recipe if results.headline else ""
     lead = findings.calibration(results, recipe, results.focus)
     note = Markup(
-        "Across: stated confidence in %; up: share that was right. Larger dots hold more rows. Bins "
-        "pool all seeds. The two numbers are the calibration errors."
+        "Across: stated confidence in %; up: share that was right. Larger dots hold more rows. "
+        "Bins pool all seeds. The two numbers are the calibration errors."
     )
     return Section("calibration", "Calibration", lead, drawings, folds=folds, note=note)
 
@@ -312,13 +232,13 @@ def _confusion(results: Results) -> Section:
 
 
 def _cost(results: Results) -> Section:
-    drawings = _drawn(
+    drawings = drawn(
         "front",
         lambda width: scatter.pareto(results, results.focus, width),
         f"{results.primary.title} against seconds of training, {figures.labels(results.focus)}.",
         Markup("<strong>{}.</strong> {}").format(
             figures.labels(results.focus)[:1].upper() + figures.labels(results.focus)[1:],
-            _key(("dot gain filled", "no recipe is both cheaper and better"), ("dot even", "beaten")),
+            key(("dot gain filled", "none is cheaper and better"), ("dot even", "beaten")),
         ),
     )  # fmt: skip
     table = tables.costs(results, results.focus)

@@ -1,8 +1,8 @@
 """The colours of a report, and the drawing of one chart as SVG that follows the page's theme.
 
-Charts are static SVG, not inlined Vega: the page then needs no JavaScript, weighs a tenth, prints as
-it is seen and can forbid all scripts. Hovering a mark shows its numbers by SVG's own `<title>`.
-Colours become classes, so that one drawing serves light, dark and paper.
+Charts are static SVG, not inlined Vega: the page then needs no JavaScript, prints as it is seen and
+can forbid all scripts. Hovering a mark shows its numbers by SVG's own `<title>`. Colours become
+classes, so that one drawing serves light, dark and paper.
 """
 
 import json
@@ -147,9 +147,9 @@ def _clean(element: ET.Element, prefix: str) -> None:
     classes: list[str] = []
     element.attrib.pop("class", None)
     for attribute, letter in (("fill", "f"), ("stroke", "s")):
-        name = _NAMES.get(element.get(attribute, "").lower())
-        if name:
-            classes.append(f"{letter}-{name}")
+        colour = element.get(attribute, "").lower()
+        if colour in _NAMES:
+            classes.append(f"{letter}-{_NAMES[colour]}")
             del element.attrib[attribute]
     if classes:
         element.set("class", " ".join(classes))

@@ -23,7 +23,16 @@ from transfuse.errors import Problem, TrainingError, TransfuseError
 from transfuse.evaluation import Scorecard
 from transfuse.models import Store
 from transfuse.study.cores import share_cores
-from transfuse.transfer import Engines, Plan, Prepared, Pretrained, Workspace, run_plan, save_model
+from transfuse.transfer import (
+    DELTA,
+    Engines,
+    Plan,
+    Prepared,
+    Pretrained,
+    Workspace,
+    run_plan,
+    save_model,
+)
 from transfuse.tuning import Frozen
 
 __all__ = ["Run", "RunKey", "load_run", "run_all"]
@@ -258,7 +267,7 @@ def _run_one(task: _Task, workspace: Workspace) -> None:
     outcome = run_plan(task.plan, workspace, beside)
     beside.mkdir(parents=True, exist_ok=True)
     if task.keep_model:
-        save_model(outcome, workspace, beside / "model")
+        save_model(outcome, workspace, beside / "model", beside)
     arrays = {"test": outcome.scores, "validation": outcome.validation_scores}
     if outcome.source_scores is not None:
         arrays["source"] = outcome.source_scores
@@ -268,5 +277,6 @@ def _run_one(task: _Task, workspace: Workspace) -> None:
     )
     told = {"identity": task.identity, "scorecard": outcome.scorecard.to_dict()}
     (beside / "run.json").write_text(json.dumps(told), encoding="utf-8")
-    shutil.rmtree(beside / "checkpoint", ignore_errors=True)
+    for part in (DELTA, "checkpoint"):
+        shutil.rmtree(beside / part, ignore_errors=True)
     beside.rename(place)

@@ -7,11 +7,12 @@ from transfuse.transfer.choices import MODELS, Pretrained, TableChoice, Tfidf
 from transfuse.transfer.folder import ModelFolder, load_model, save_model
 from transfuse.transfer.plan import Plan, read_plan
 from transfuse.transfer.prepared import Domain, Prepared, load_table, prepare
-from transfuse.transfer.run import Outcome, run_plan
+from transfuse.transfer.run import DELTA, Outcome, run_plan
 from transfuse.transfer.single import Result, transfer
 from transfuse.transfer.workspace import Engines, Workspace
 
 __all__ = [
+    "DELTA",
     "MODELS",
     "Domain",
     "Engines",

@@ -34,7 +34,7 @@ from transfuse.recipe import build, spec_of
 from transfuse.tasks import TASKS, Regression, Task
 from transfuse.transfer.classical import ClassicalModel
 from transfuse.transfer.readme import model_readme
-from transfuse.transfer.run import Outcome
+from transfuse.transfer.run import DELTA, Outcome
 from transfuse.transfer.workspace import Workspace
 
 __all__ = ["ModelFolder", "load_model", "save_model"]
@@ -108,15 +108,21 @@ class ModelFolder:
         return Scorecard(metrics, {}, self.temperature, len(table), {"test": table.fingerprint})
 
 
-def save_model(outcome: Outcome, workspace: Workspace, folder: Path) -> None:
+def save_model(
+    outcome: Outcome, workspace: Workspace, folder: Path, run: Path | None = None
+) -> None:
     """Write a run's model into a new folder; the caller renames it when all is there.
 
     Args:
-        outcome: What the run left. An adapter is merged into the weights by this.
+        outcome: What the run left.
         workspace: The run's data.
         folder: Where to write.
+        run: The run's own folder; an adapter that it left there moves along. Default: none.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if run is not None and (run / DELTA).exists():
+        for part in (run / DELTA).iterdir():
+            part.rename(folder / part.name)
     task = workspace.prepared.target.task
     model = outcome.trained.model
     if isinstance(model, ClassicalModel):
@@ -124,8 +130,6 @@ def save_model(outcome: Outcome, workspace: Workspace, folder: Path) -> None:
         kind = "tfidf"
     else:
         task = _plain_network(model, task)
-        outcome.plan.tune.export(model, folder)
-        outcome.plan.tune.finish(model)
         save_network(model, folder)
         kind = "network"
     keys = [

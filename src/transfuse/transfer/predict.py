@@ -19,11 +19,10 @@ from transfuse.data.prepare import prepare
 from transfuse.data.read import load_path
 from transfuse.errors import DataError, Problem
 from transfuse.evaluation import Scorecard
-from transfuse.models import Engine
 from transfuse.recipe import build_options
 from transfuse.tasks import Task
 from transfuse.transfer.folder import ModelFolder
-from transfuse.transfer.rows import writing
+from transfuse.data.write import writing
 
 __all__ = ["Prediction", "evaluate_file", "predict_file", "predict_texts"]
 
@@ -47,13 +46,12 @@ class Prediction:
     probabilities: dict[str, float]
 
 
-def predict_texts(model: ModelFolder, texts: Sequence[str], engine: Engine) -> list[Prediction]:
+def predict_texts(model: ModelFolder, texts: Sequence[str]) -> list[Prediction]:
     """What a model says of texts, which are mended as those were that it learnt from.
 
     Args:
         model: The model.
         texts: The texts.
-        engine: The arithmetic.
 
     Returns:
         One prediction for each text.
@@ -62,7 +60,7 @@ def predict_texts(model: ModelFolder, texts: Sequence[str], engine: Engine) -> l
         return []
     table = Table.from_dict({"text": list(texts)}, roles=_only({Role.TEXT: "text"}))
     mended, _ = clean(table, _mending(model))
-    scores = model.scores(mended.texts(), engine)
+    scores = model.scores(mended.texts())
     names = model.task.label_names if model.task.kind != "regression" else ()
     return [
         Prediction(value, confidence, dict(zip(names, row.tolist(), strict=False)))
@@ -76,7 +74,6 @@ def predict_file(
     model: ModelFolder,
     source: Path,
     output: Path,
-    engine: Engine,
     *,
     column: str | None = None,
     probabilities: bool = False,
@@ -92,7 +89,6 @@ def predict_file(
         model: The model.
         source: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file.
         output: The new file, of one of these kinds.
-        engine: The arithmetic.
         column: The column of the text. Default: the one that the model's recipe names, else
             inferred.
         probabilities: Whether the probability of each label is written too. Default: no.
@@ -110,7 +106,7 @@ def predict_file(
     with writing(output) as writer:
         table, written = _open(model, source, {Role.TEXT: column})
         _check_free(table.name, _new_columns(model.task, probabilities), written.column_names)
-        for rows, found in _judged(model, table, written, engine, probabilities):
+        for rows, found in _judged(model, table, written, probabilities):
             for name, values in found.items():
                 rows = rows.append_column(name, [values])
             writer.write(rows)
@@ -122,7 +118,6 @@ def predict_file(
 def evaluate_file(
     model: ModelFolder,
     source: Path,
-    engine: Engine,
     *,
     column: str | None = None,
     label: str | None = None,
@@ -133,7 +128,6 @@ def evaluate_file(
     Args:
         model: The model.
         source: A file with texts and labels.
-        engine: The arithmetic.
         column: The column of the text. Default: as for `predict_file`.
         label: The column of the label. Default: likewise.
         allow_trained_rows: Whether rows that were learnt from may count. Default: no.
@@ -151,18 +145,18 @@ def evaluate_file(
             Problem(table.name, "no column is the label", "labelled rows", "Name it with --label.")
         )
     mended, _ = clean(table, _mending(model))
-    card = model.evaluate(mended, engine, allow_trained_rows=allow_trained_rows)
+    card = model.evaluate(mended, allow_trained_rows=allow_trained_rows)
     return card, table.notes
 
 
 def _judged(
-    model: ModelFolder, table: Table, written: datasets.Dataset, engine: Engine, probabilities: bool
+    model: ModelFolder, table: Table, written: datasets.Dataset, probabilities: bool
 ) -> Iterator[tuple[Any, dict[str, list[Any]]]]:
     """Some thousand rows at a time as they stand in the file, and their new columns."""
     column = table.schema.column(Role.TEXT)
     texts = table.dataset.select_columns([column]).with_format("arrow").iter(_ROWS)
     for rows, some in zip(written.with_format("arrow").iter(_ROWS), texts, strict=True):
-        found = predict_texts(model, some.column(0).to_pylist(), engine)
+        found = predict_texts(model, some.column(0).to_pylist())
         columns: dict[str, list[Any]] = {"prediction": [one.value for one in found]}
         if model.task.kind != "regression":
             columns["confidence"] = [one.confidence for one in found]

@@ -31,6 +31,9 @@ Rows = dict[str, NDArray[np.int64]]
 
 _LATENCY_TEXTS = 21
 
+DELTA = "delta"
+"""Where a run leaves what moved on its own, such as an adapter."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -63,7 +66,7 @@ def run_plan(
     Args:
         plan: The plan.
         workspace: Data, engine and feature store.
-        folder: Where checkpoints are kept. Default: nowhere.
+        folder: Where checkpoints and adapters are kept. Default: nowhere.
         callbacks: What watches training.
 
     Returns:
@@ -91,6 +94,7 @@ def run_plan(
     if workspace.prepared.source is not None and workspace.prepared.shared_head:
         source_scores = trained.rows("source", workspace.prepared.source.parts.test)
     some_texts = target.table.take(tested[:_LATENCY_TEXTS]).texts()
+    trained.finish(plan, None if folder is None else folder / DELTA)
     metrics, temperature = _metrics(workspace.prepared, scores, checked, source_scores)
     costs = {
         "trained_parameters": float(trained.trained_parameters),

@@ -14,7 +14,7 @@ from transfuse.transfer.folder import ModelFolder, load_model, save_model
 from transfuse.transfer.lock import claimed
 from transfuse.transfer.plan import Plan, read_plan
 from transfuse.transfer.prepared import prepare
-from transfuse.transfer.run import run_plan
+from transfuse.transfer.run import DELTA, run_plan
 from transfuse.transfer.workspace import Engines, Workspace
 
 __all__ = ["Result", "transfer"]
@@ -80,11 +80,12 @@ def transfer(
         outcome = run_plan(plan, workspace, folder, callbacks)
         beside = folder / "model.new"
         shutil.rmtree(beside, ignore_errors=True)
-        save_model(outcome, workspace, beside)
+        save_model(outcome, workspace, beside, folder)
         (beside / "data.json").write_text(json.dumps(prepared.fingerprint), encoding="utf-8")
         shutil.rmtree(folder / "model", ignore_errors=True)
         beside.rename(folder / "model")
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        for part in (DELTA, "checkpoint"):
+            shutil.rmtree(folder / part, ignore_errors=True)
     return Result(folder / "model", outcome.scorecard)
 
 

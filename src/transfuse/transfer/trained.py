@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from transfuse.models import Feed, Feeds, Inference, Network, read_inputs
 from transfuse.training import Fitted
 from transfuse.transfer.classical import ClassicalModel
+from transfuse.transfer.plan import Plan
 from transfuse.transfer.workspace import Workspace
 from transfuse.tuning import frozen_layers
 
@@ -28,6 +30,15 @@ class Trained(ABC):
     @abstractmethod
     def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
         """Scores for rows of a domain, [n, outputs]."""
+
+    def finish(self, plan: Plan, folder: Path | None) -> None:
+        """Bring the model into the form in which it is kept and answers.
+
+        Args:
+            plan: Whose tuning it was trained by.
+            folder: Where what moved is written on its own, if it has such a form. Default: nowhere.
+        """
+        return
 
     @abstractmethod
     def texts(self, texts: Sequence[str]) -> Scores:
@@ -86,6 +97,13 @@ class TrainedNetwork(Trained):
         """See `Trained.texts`."""
         inputs = read_inputs(self._network.encoder, texts)
         return self._scores(Feeds(self._network).feed(inputs))
+
+    def finish(self, plan: Plan, folder: Path | None) -> None:
+        """See `Trained.finish`; an adapter is written and then merged into the weights."""
+        if folder is not None:
+            plan.tune.export(self._network, folder)
+        plan.tune.finish(self._network)
+        self._inference = Inference(self._network, self._workspace.engines.encode)
 
     def _scores(self, feed: Feed) -> Scores:
         task = self._workspace.prepared.target.task

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transfuse.data import Table
+from transfuse.data.table import Table
 from transfuse.errors import DataError, Problem
 
 __all__ = ["RowWriter", "write_table", "writing"]
@@ -21,7 +21,7 @@ _ROWS = 10_000
 """Rows of a table that are written at a time."""
 
 
-class RowWriter(ABC, AbstractContextManager["RowWriter"]):
+class RowWriter(AbstractContextManager["RowWriter"]):
     """Writes Arrow rows to a file; all calls of `write` have the same columns."""
 
     @abstractmethod
