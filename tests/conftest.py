@@ -5,7 +5,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,3 +64,20 @@ def _same_start() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function from a kind of architecture to a folder with a tiny model of that kind."""
+    import transformers
+    from tiny_models import save_tiny
+
+    made: dict[tuple[str, bool], Path] = {}
+    transformers.utils.logging.disable_progress_bar()
+
+    def make(kind: str, *, head: bool = False) -> Path:
+        if (kind, head) not in made:
+            made[kind, head] = save_tiny(kind, tmp_path_factory.mktemp(kind), head=head)
+        return made[kind, head]
+
+    return make

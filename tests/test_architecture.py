@@ -174,7 +174,8 @@ def test_nothing_is_pickled() -> None:
         f"{path}:{line}: {name}"
         for path, tree in TREES.items()
         for line, name in imports(tree)
-        if name.split(".")[0] in pickling
+        # The error is caught, to say what is wrong with a pickled file; nothing is unpickled.
+        if name.split(".")[0] in pickling and name != "pickle.UnpicklingError"
     ]
     assert found == []
 

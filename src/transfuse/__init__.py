@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from transfuse.data import Table, read, sample
     from transfuse.recipe import read_recipe
     from transfuse.report import write_report
-    from transfuse.study import compare
-    from transfuse.transfer import load_model, transfer
+    from transfuse.study import compare, run
+    from transfuse.transfer import load_model
 
 __all__ = [
     "Table",
@@ -23,7 +23,7 @@ __all__ = [
     "read",
     "read_recipe",
     "sample",
-    "transfer",
+    "run",
     "write_report",
 ]
 
@@ -34,7 +34,7 @@ _HOMES = {
     "read": "transfuse.data",
     "read_recipe": "transfuse.recipe",
     "sample": "transfuse.data",
-    "transfer": "transfuse.transfer",
+    "run": "transfuse.study",
     "write_report": "transfuse.report",
 }
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from conftest import CONFIGS, NATIVE
+from tiny_models import CONFIGS, NATIVE
 from transfuse.errors import ModelError
 from transfuse.models import (
     LinearHead,
@@ -95,9 +95,14 @@ def test_a_linear_head_on_the_architectures_pooler_comes_back(tiny, tmp_path):
     torch.testing.assert_close(plain_logits(tmp_path), logits_of(network), atol=1e-5, rtol=1e-4)
 
 
-def test_only_safetensors_are_written(tiny, tmp_path):
-    save_network(load_classifier(tiny("bert"), LABELS), tmp_path / "new" / "folder")
+@pytest.mark.parametrize("pooling", ["mean", "native"])
+def test_only_safetensors_are_written_and_no_paths(pooling, tiny, tmp_path):
+    save_network(
+        load_classifier(tiny("bert"), LABELS, pooling=pooling), tmp_path / "new" / "folder"
+    )
     names = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
+    texts = [path.read_text() for path in (tmp_path / "new" / "folder").glob("*.json")]
+    assert not [text for text in texts if str(tiny("bert")) in text]
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
 

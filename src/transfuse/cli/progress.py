@@ -89,6 +89,10 @@ class RunProgress(_Live, Callback):
         )
         self.say(f"after step {step:,}: {shown}")
 
+    def close(self) -> None:
+        """See `Callback.close`."""
+        self.bar.update(self.task, description="measuring and saving", losses="")
+
 
 class StudyProgress(_Live, Watcher):
     """Shows a study: how many runs are done, which are at work, and the time left.
@@ -116,7 +120,6 @@ class StudyProgress(_Live, Watcher):
     def on_begin(self, runs: int, workers: int) -> None:
         """See `Watcher.on_begin`."""
         self.runs = runs
-        self.began = time.monotonic()
         at_once = f", {workers} at a time" if workers > 1 else ""
         self.say(f"{runs} runs{at_once}")
         self.bar.update(self.task, total=runs)
@@ -126,6 +129,8 @@ class StudyProgress(_Live, Watcher):
         if event == "start":
             if self.found and self.found == self.done and not self.started:
                 self.say(f"{self.found} of them were done before")
+            if self.found == self.done and not self.started:
+                self.began = time.monotonic()
             self.started[key] = time.monotonic()
         elif key in self.started:
             self._end(key, event)

@@ -35,11 +35,10 @@ def _shown(name: str, value: float) -> str:
 
 def _costs(card: Scorecard) -> dict[str, str]:
     costs = card.costs
-    told = {
+    return {
         "trained": f"{costs.get('trained_parameters', 0):,.0f} of "
         f"{costs.get('total_parameters', 0):,.0f} parameters",
         "time": span(costs.get("seconds", 0.0)),
         "memory": f"{costs.get('peak_memory_mb', 0):,.0f} MB at the most",
         "latency": f"{costs.get('latency_ms', 0):.1f} ms for one text",
     }
-    return told

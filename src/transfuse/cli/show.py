@@ -134,7 +134,7 @@ def _bar(share: float) -> Text:
 def span(seconds: float) -> str:
     """A duration as a person says it."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 

@@ -98,6 +98,10 @@ class CleaningReport:
         object.__setattr__(self, "counts", MappingProxyType(dict(self.counts)))
         object.__setattr__(self, "examples", MappingProxyType(dict(self.examples)))
 
+    def __reduce__(self) -> tuple[type["CleaningReport"], tuple[dict[str, Any], dict[str, Any]]]:
+        # A study hands its cards to other processes, and a mapping proxy cannot be pickled.
+        return type(self), (dict(self.counts), dict(self.examples))
+
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""
         examples = {name: list(shown) for name, shown in self.examples.items()}

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification
 
 from transfuse._hub_config import TransfuseConfig
 from transfuse.errors import ModelError, Problem
-from transfuse.models.heads import LinearHead, NativeHead
+from transfuse.models.heads import LinearHead, NativeHead, label_names
 from transfuse.models.hub import TransfuseForSequenceClassification
 from transfuse.models.native import has_native_head, native_network
 from transfuse.models.network import Network
@@ -21,7 +21,7 @@ from transfuse.models.quiet import quiet_loading
 from transfuse.models.source import Attention, Source, open_source, pretrained
 from transfuse.models.text import TextEncoder
 
-__all__ = ["load_network", "save_network"]
+__all__ = ["linear_network", "load_network", "save_network"]
 
 _NOTE = "transfuse"
 
@@ -50,6 +50,7 @@ def save_network(network: Network, folder: str | Path) -> None:
                 with torch.device("meta"):
                     plain = AutoModelForSequenceClassification.from_config(model.config)
                 _check_names(model, plain)
+                model.config.name_or_path = ""  # no paths of this machine
                 model.save_pretrained(folder)
         else:
             model = _wrapped(encoder, head)
@@ -79,7 +80,7 @@ def load_network(
     note: dict[str, Any] = {"task": "label", "column": "text", "max_length": 128}
     note |= getattr(source.config, _NOTE, None) or {}
     if isinstance(source.config, TransfuseConfig):
-        return _linear(source, note)
+        return linear_network(source, note["task"], note["column"], note["max_length"])
     if not has_native_head(source.config):
         raise ModelError(
             Problem(str(folder), f"{type(source.config).__name__} has no classification head")
@@ -89,7 +90,21 @@ def load_network(
     )
 
 
-def _linear(source: Source, note: dict[str, Any]) -> Network:
+def linear_network(source: Source, task: str, column: str, max_length: int) -> Network:
+    """A network from a folder with a linear head, with the weights that the head has there.
+
+    Args:
+        source: The opened folder, of a `TransfuseForSequenceClassification`.
+        task: The head's name.
+        column: The text column's name.
+        max_length: Longest text in tokens.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        ModelError: If the weights cannot be read.
+    """
     config = source.config
     model, _ = pretrained(TransfuseForSequenceClassification, source)
     encoder = TextEncoder(
@@ -97,24 +112,28 @@ def _linear(source: Source, note: dict[str, Any]) -> Network:
         source.tokenizer,
         model.backbone_config,
         pooling=source.pooling("auto"),  # type: ignore[arg-type]
-        max_length=note["max_length"],
+        max_length=max_length,
     )
     head = LinearHead(
         encoder.dim,
         config.num_labels,
         config.classifier_dropout,
-        labels=[str(config.id2label[place]) for place in sorted(config.id2label)],
+        labels=label_names(config),
         problem_type=config.problem_type,
     )
     head.classifier = model.classifier
-    return Network.for_text(encoder, {note["task"]: head}, note["column"]).eval()
+    return Network.for_text(encoder, {task: head}, column).eval()
 
 
 def _wrapped(encoder: TextEncoder, head: LinearHead) -> TransfuseForSequenceClassification:
     """The network as one transformers model, sharing the network's parameters."""
     labels = head.labels or tuple(f"LABEL_{place}" for place in range(head.outputs))
     config = TransfuseConfig(
-        backbone_config=encoder.config.to_dict(),
+        backbone_config={
+            name: value
+            for name, value in encoder.config.to_dict().items()
+            if name not in ("_name_or_path", "architectures", "transformers_version")
+        },
         pooling=encoder.pooling_used,
         classifier_dropout=head.dropout.p,
         has_pooler=encoder.anatomy.has_pooler,

@@ -11,9 +11,21 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 
 from transfuse.models.encoder import Batch, Encoded
 
-__all__ = ["Head", "LinearHead", "NativeHead", "ProblemType"]
+__all__ = ["Head", "LinearHead", "NativeHead", "ProblemType", "label_names"]
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+
+
+def label_names(config: Any) -> tuple[str, ...]:
+    """The names of a classifier's outputs in their order.
+
+    Args:
+        config: A transformers config.
+
+    Returns:
+        Its `id2label` as a tuple.
+    """
+    return tuple(str(config.id2label[place]) for place in sorted(config.id2label))
 
 
 class Head(nn.Module, ABC):
@@ -140,7 +152,7 @@ class NativeHead(Head):
             raise ValueError(f"{type(model).__name__} has no backbone under {name!r}")
         config = model.config
         self.outputs = int(config.num_labels)
-        self.labels = tuple(str(config.id2label[place]) for place in sorted(config.id2label))
+        self.labels = label_names(config)
         self.problem_type = cast(ProblemType | None, config.problem_type)
         self.stand_in = _StandIn()
         setattr(model, name, self.stand_in)

@@ -10,7 +10,8 @@ from transformers import AutoModel
 from transfuse._hub_config import TransfuseConfig
 from transfuse.errors import ModelError, Problem
 from transfuse.models.backbone import backbone_from_config, encoder_part, pooler_options
-from transfuse.models.heads import LinearHead, ProblemType
+from transfuse.models.folder import linear_network
+from transfuse.models.heads import LinearHead, ProblemType, label_names
 from transfuse.models.hub import TransfuseForSequenceClassification
 from transfuse.models.native import has_native_head, native_network
 from transfuse.models.network import Network
@@ -69,8 +70,9 @@ def load_classifier(
 ) -> Network:
     """Opens a pretrained model with a classification head.
 
-    With native pooling the head is the architecture's own, and is kept as it was trained where
-    the folder's labels are these labels in this order. Every other head is fresh.
+    With native pooling the head is the architecture's own, else it is linear. A head that the
+    folder holds is kept as it was trained where its labels are these in this order; every other
+    head is fresh.
 
     Args:
         name: A folder, an installed package that carries a model, or a hub id.
@@ -106,6 +108,10 @@ def load_classifier(
             max_length=max_length,
             seed=seed,
         )
+    if pooling == "auto" and isinstance(source.config, TransfuseConfig):
+        stored = label_names(source.config)
+        if stored == tuple(labels) and source.config.problem_type == problem_type:
+            return linear_network(source, task, "text", max_length)
     encoder = _encoder(source, chosen, max_length)
     head = LinearHead(
         encoder.dim, len(labels), dropout, seed, labels=labels, problem_type=problem_type

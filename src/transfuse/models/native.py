@@ -8,7 +8,7 @@ from transformers import (
 )
 
 from transfuse._hub_config import TransfuseConfig
-from transfuse.models.heads import Head, NativeHead, ProblemType
+from transfuse.models.heads import Head, NativeHead, ProblemType, label_names
 from transfuse.models.network import Network, reads_pooled
 from transfuse.models.source import Source, pretrained, seeded
 from transfuse.models.text import NativeSource, TextEncoder
@@ -62,7 +62,7 @@ def native_network(
         ModelError: If the weights cannot be read.
     """
     config = source.config
-    stored = tuple(str(config.id2label[place]) for place in sorted(config.id2label))
+    stored = label_names(config)
     wanted = stored if labels is None else labels
     config.id2label = dict(enumerate(wanted))
     config.label2id = {name: place for place, name in config.id2label.items()}

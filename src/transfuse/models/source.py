@@ -87,11 +87,16 @@ def open_source(
     folder = transformer_folder(top)
     safe = weights_in(folder, allow_pickle=allow_pickle)
     with _explained(folder, "config.json"), quiet_loading():
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     _check_tokenizer(folder)
     with _explained(folder, "the tokenizer"), quiet_loading():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": safe}
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "use_safetensors": safe,
+        # Never ask, and never run, a program that came with a model.
+        "trust_remote_code": False,
+    }
     if attention != "auto":
         options["attn_implementation"] = attention
     return Source(folder, config, tokenizer, top, options)

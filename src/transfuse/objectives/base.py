@@ -98,6 +98,11 @@ class Objective(ABC):
         """The weight of this objective's losses in the sum."""
 
     @property
+    def share(self) -> float:
+        """Rows of its streams in a batch, for each row that `train.batch_size` allows."""
+        return 1.0
+
+    @property
     def convex(self) -> bool:
         """Whether the losses are convex and deterministic in the head over fixed features.
 

@@ -35,6 +35,8 @@ class _Labelled(Objective):
             raise ValueError("smoothing lies in [0, 1)")
         if self.gamma < 0:
             raise ValueError("gamma is not negative")
+        if self.share <= 0:
+            raise ValueError("share is above 0")
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -78,5 +80,8 @@ class Source(_Labelled):
     Where source and target have the same labels they share one head; otherwise the source has a
     head of its own and only the encoder is shared.
     """
+
+    share: float = 1.0
+    """Source rows in a batch for each target row; less costs less time. Default: 1."""
 
     stream = "source"

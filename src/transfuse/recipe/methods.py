@@ -198,6 +198,7 @@ def describe(methods: Mapping[str, type]) -> list[MethodHelp]:
 def _describe(name: str, method: type) -> MethodHelp:
     text = inspect.getdoc(method) or ""
     schema = TypeAdapter(_strict(method)).json_schema()
+    texts = _option_texts(method)
     options = []
     for field in fields(method):
         if not field.init:
@@ -209,10 +210,24 @@ def _describe(name: str, method: type) -> MethodHelp:
                 name=field.name,
                 type=inspect.formatannotation(field.type).replace("typing.", ""),
                 default=repr(shown.get("default", field.default)) if has_default else "required",
-                text=" ".join(shown.get("description", "").split()),
+                text=texts.get(field.name, ""),
             )
         )
     return MethodHelp(name, text.split("\n", 1)[0], text, tuple(options))
+
+
+def _option_texts(method: type) -> dict[str, str]:
+    """What stands under each field, in the class that declares it: pydantic sees one at a time."""
+    texts: dict[str, str] = {}
+    for kind in reversed(method.__mro__):
+        if "__dataclass_fields__" in vars(kind):
+            shown = TypeAdapter(_strict(kind)).json_schema().get("properties", {})
+            texts |= {
+                name: " ".join(option["description"].split())
+                for name, option in shown.items()
+                if "description" in option
+            }
+    return texts
 
 
 def _strict(method: type[M]) -> type[M]:

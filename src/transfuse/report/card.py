@@ -74,6 +74,7 @@ class Card:
     overlaps: tuple[Finding, ...]
     distances: tuple[Finding, ...]
     notes: tuple[str, ...]
+    columns: str
     fingerprint: str
 
 
@@ -106,7 +107,7 @@ def _sequence(value: Any) -> Sequence[Any]:
 
 
 def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(plain(value) for value in _sequence(values))
+    return tuple(plain(value) for value in _sequence(values) if plain(value))
 
 
 def _facts(card: Mapping[str, Any], pointer: str) -> tuple[Finding, ...]:
@@ -231,12 +232,13 @@ def card_of(card: Mapping[str, Any], title: str, pointer: str = "") -> Card:
             Finding(
                 plain(entry.get("measure")),
                 (noted(entry.get("value"), f"{at}/value", "number"),),
-                tuple(
-                    text for text in (plain(entry.get("other")), plain(entry.get("note"))) if text
-                ),
+                (f"to {plain(entry.get('other'))}", *_texts([entry.get("note") or ""])),
             )
             for entry, at in _listed(card, pointer, "distances")
         ),
         notes=_texts(card.get("notes")),
+        columns=", ".join(
+            f"{plain(name)} ({plain(role)})" for name, role in _mapping(card.get("roles")).items()
+        ),
         fingerprint=plain(card.get("fingerprint")),
     )

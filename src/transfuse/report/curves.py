@@ -75,7 +75,7 @@ def _domain(records: Sequence[Spec], count: int) -> Range:
 def _axes(results: Results, span: Range, titled: bool = True) -> tuple[Spec, Spec]:
     measure = results.primary
     low, high = results.budgets[0], results.budgets[-1]
-    edge = (high / low) ** 0.05 if 0 < low < high else 2.0
+    edge = (high / low) ** (0.02 if titled else 0.05) if 0 < low < high else 2.0
     log = low > 0
     x: Spec = {
         "field": "x",
@@ -232,7 +232,7 @@ def learning(results: Results, width: int = WIDE) -> Spec | None:
     everything = [record for some in records.values() for record in some]
     if not everything:
         return None
-    room = 252 if width > 500 else 112
+    room = 266 if width > 500 else 112
     inner, height = width - room - 56, 380 if width > 500 else 330
     span = _domain(everything, 6)
     x, y = _axes(results, span)

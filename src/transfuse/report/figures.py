@@ -6,6 +6,7 @@ a narrow drawing of the same rows, or nothing where the study did not measure it
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from transfuse.report.format import shown
 from transfuse.report.layout import log_steps, within
@@ -149,7 +150,9 @@ def efficiency(results: Results, baseline: str, width: int = WIDE) -> Spec | Non
     if not found:
         return None
     # Where the baseline never gets there, whatever the recipe, a panel of arrows would say little.
-    budgets = [b for b in results.budgets if any(k[1] == b and found[k].measured for k in found)]
+    budgets = [
+        b for b in results.budgets if b > 0 and any(k[1] == b and found[k].measured for k in found)
+    ]
     if not budgets:
         return None
     finite = [row.value for row in found.values() if row.measured]
@@ -220,21 +223,23 @@ def calibration(results: Results, width: int = WIDE) -> Spec | None:
         lines = []
         for recipe in kept:
             pair = pairs.get((recipe.name, budget))
-            lines.append(Line(recipe.title) if pair is None else _scaled(recipe.title, *pair))
+            strong = results.headline is not None and recipe.name == results.headline.recipe
+            empty = Line(recipe.title, strong=strong)
+            lines.append(empty if pair is None else _scaled(empty, *pair))
         parts.append(Panel(labels(budget), tuple(lines)))
     return panels(parts, axis, width, _across(len(parts), width))
 
 
-def _scaled(title: str, before: Row, after: Row | None) -> Line:
-    said = f"{title}: {shown(before.value, 'percent')} % before temperature scaling"
+def _scaled(line: Line, before: Row, after: Row | None) -> Line:
+    said = f"{line.label}: {shown(before.value, 'percent')} % before temperature scaling"
     dot = Dot(100 * before.value, "even", before.row, said, hollow=True)
     if after is None or not after.measured:
-        return Line(title, (dot,))
-    said += f", {shown(after.value, 'percent')} % after"
+        return replace(line, dots=(dot,))
     text = shown(after.value, "percent")
-    return Line(
-        title,
-        (dot, Dot(100 * after.value, "blue", after.row, said)),
-        (Span(100 * before.value, 100 * after.value, "even", after.row, said),),
-        Note(text, "blue", after.row, "value", "percent"),
+    said += f", {text} % after"
+    return replace(
+        line,
+        dots=(dot, Dot(100 * after.value, "blue", after.row, said)),
+        spans=(Span(100 * before.value, 100 * after.value, "even", after.row, said),),
+        note=Note(text, "blue", after.row, "value", "percent"),
     )

@@ -155,10 +155,10 @@ def place(
             (x - width / 2, y + radius + height / 2),
             (x - radius, y - radius - height / 2),
             (x - width + radius, y - radius - height / 2),
-            (x + radius / 2, y - radius - height / 4),
-            (x + radius / 2, y + radius + height / 4),
-            (x - radius / 2 - width, y - radius - height / 4),
-            (x - radius / 2 - width, y + radius + height / 4),
+            (x + radius, y - height / 2),
+            (x + radius, y + height / 2),
+            (x - radius - width, y - height / 2),
+            (x - radius - width, y + height / 2),
         )
         for left, middle in corners:
             box = Box(left, middle - height / 2, left + width, middle + height / 2)
@@ -200,7 +200,11 @@ def within(low: float, high: float, count: int = 5) -> tuple[float, float, list[
     Returns:
         The ends of the range and the numbers.
     """
-    room = 0.06 * (high - low) or abs(low) * 0.1 or 1.0
+    size = max(abs(low), abs(high))
+    if high - low > 1e-9 * max(size, 1.0):
+        room = 0.06 * (high - low)
+    else:  # one value, but for rounding
+        room = 0.1 * size if size > 1e-6 else 1.0
     low, high = low - room, high + room
     return low, high, [step for step in steps(low, high, count) if low <= step <= high]
 

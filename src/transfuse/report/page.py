@@ -93,7 +93,7 @@ def write_card(card: Mapping[str, Any], path: Path | str) -> Path:
     """
     environment = _environment()
     page = environment.get_template("card.html.j2").render(
-        style=_style(environment), card=card_of(card, "Data card")
+        style=_style(environment), card=card_of(card, "")
     )
     path = Path(path)
     write_whole(path, page)

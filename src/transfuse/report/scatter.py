@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 from transfuse.report.curves import SMALL, small
 from transfuse.report.format import shown
@@ -144,11 +144,15 @@ def _labels(
     )
     for position, at in zip(left, again, strict=True):
         placed[position] = at
-    rows = [
-        {"px": at[0] + 2, "py": at[1], "text": name, "strong": index in kept}
-        for index, name, at in zip(order, names, placed, strict=True)
-        if at is not None
-    ]
+    rows = []
+    for index, name, size, at in zip(order, names, sizes, placed, strict=True):
+        if at is None:
+            continue
+        # Held at the end that is next to the dot, whatever the reader's font makes of its length.
+        start, middle = at
+        beside = start + size[0] <= pixels[index][0]
+        row = {"px": start + size[0] - 2 if beside else start + 2, "py": middle, "text": name}
+        rows.append({**row, "strong": index in kept, "align": "right" if beside else "left"})
     return _written(rows)
 
 
@@ -160,11 +164,11 @@ def _written(rows: Sequence[Spec]) -> list[Spec]:
         "text": {"field": "text"},
     }
     layers = []
-    for strong in (False, True):
-        chosen = [row for row in rows if row["strong"] == strong]
+    for strong, align in product((False, True), ("left", "right")):
+        chosen = [row for row in rows if (row["strong"], row["align"]) == (strong, align)]
         if not chosen:
             continue
-        look = {"align": "left", "fontSize": LABEL_SIZE, "fontWeight": 600 if strong else 400}
+        look = {"align": align, "fontSize": LABEL_SIZE, "fontWeight": 600 if strong else 400}
         halo = {"stroke": LIGHT["paper"], "strokeWidth": 4, "color": LIGHT["paper"]}
         layers.append(marks("text", chosen, encoding, **look, **halo))
         colour = LIGHT["ink" if strong else "muted"]

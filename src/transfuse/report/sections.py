@@ -4,6 +4,7 @@ A section that the study did not measure is not there; a template prints what it
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from markupsafe import Markup
 
@@ -59,7 +60,7 @@ def _gain(results: Results) -> Section:
         caption = Markup("<strong>Over {}.</strong> {}").format(title, legend)
         drawings += drawn(
             f"gain{position}",
-            lambda width, baseline=baseline: figures.gain(results, baseline, width),  # type: ignore[misc]
+            partial(figures.gain, results, baseline),
             f"Gain of each recipe over {title} with its interval, a panel for each budget. "
             "The table below holds the same numbers.",
             caption,
@@ -74,7 +75,7 @@ def _learning(results: Results) -> Section:
         return Section("curve", "Learning curve")
     drawings = drawn(
         "curve",
-        lambda width: curves.learning(results, width),
+        partial(curves.learning, results),
         f"Learning curves: {results.primary.phrase} of each recipe against the number of target "
         "labels. The result table holds the same numbers.",
         Markup(
@@ -100,7 +101,7 @@ def _efficiency(results: Results) -> Section:
                    ("arrow", "more than were tried"))  # fmt: skip
         drawings += drawn(
             f"labels{position}",
-            lambda width, baseline=baseline: figures.efficiency(results, baseline, width),  # type: ignore[misc]
+            partial(figures.efficiency, results, baseline),
             f"Labels used by each recipe and labels that {title} needs for the same score.",
             Markup("<strong>Against {}.</strong> {}").format(title, legend),
         )
@@ -136,7 +137,7 @@ def _forgetting(results: Results) -> Section:
     reference = results.title_of(rows[0].baseline)
     drawings = drawn(
         "forgetting",
-        lambda width: figures.forgetting(results, width),
+        partial(figures.forgetting, results),
         f"What each recipe lost on the source against {reference}, with its interval.",
         key(("dot gain", "better than before"), ("dot loss", "forgotten"),
              ("dot even", "interval holds zero")),
@@ -177,7 +178,7 @@ def _calibration(results: Results) -> Section:
 
     drawings = drawn(
         "calibration",
-        lambda width: figures.calibration(results, width),
+        partial(figures.calibration, results),
         "Calibration error of each recipe before and after temperature scaling.",
         key(("dot even", "before temperature scaling"), ("dot gain filled", "after")),
     )
@@ -234,7 +235,7 @@ def _confusion(results: Results) -> Section:
 def _cost(results: Results) -> Section:
     drawings = drawn(
         "front",
-        lambda width: scatter.pareto(results, results.focus, width),
+        partial(scatter.pareto, results, results.focus),
         f"{results.primary.title} against seconds of training, {figures.labels(results.focus)}.",
         Markup("<strong>{}.</strong> {}").format(
             figures.labels(results.focus)[:1].upper() + figures.labels(results.focus)[1:],

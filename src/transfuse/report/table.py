@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import vl_convert
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +13,7 @@ from transfuse.errors import DataError, Problem
 from transfuse.report.curves import learning
 from transfuse.report.figures import SIGNIFICANT, labels, tone
 from transfuse.report.format import plain, shown
-from transfuse.report.results import Recipe, Results, Row
+from transfuse.report.results import Recipe, Results
 from transfuse.report.theme import LIGHT, styled
 
 __all__ = ["learning_curve_png", "result_table"]
@@ -27,8 +28,8 @@ def result_table(folder: Path | str) -> Table:
         folder: Where `study.parquet` and `study.json` are.
 
     Returns:
-        A table for `rich`. A gain is green, a loss red (a recipe that transfers: negative
-        transfer); an asterisk marks p < 0.05 after Holm's correction.
+        A table for `rich`. A gain is green, a loss red, and "negative" marks negative transfer; an
+        asterisk marks p < 0.05 after Holm's correction.
 
     Raises:
         DataError: If a file of the study is missing or not readable.
@@ -40,13 +41,10 @@ def result_table(folder: Path | str) -> Table:
     caption = "mean over seeds [interval]"
     if baseline is not None:
         base = results.title_of(baseline)
-        caption += f"; then the gain over {base}, * p < {SIGNIFICANT:g} after Holm's correction"
-    table = Table(
-        title=Text(f"{results.title}: {measure.phrase}{unit}"),
-        caption=Text(caption),
-        pad_edge=False,
-    )
-    table.add_column("recipe", overflow="fold")
+        caption += f"; below it the gain over {base}, * p < {SIGNIFICANT:g} after Holm"
+    title = Text(f"{results.title}: {measure.phrase}{unit}")
+    table = Table(title=title, caption=Text(caption), box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("recipe", overflow="fold", min_width=14)
     for budget in results.budgets:
         table.add_column(labels(budget), justify="right", no_wrap=True)
     for recipe in results.recipes:
@@ -69,16 +67,13 @@ def _cell(results: Results, recipe: Recipe, budget: int, baseline: str | None) -
     if baseline is None:
         return text
     gain = results.find("gain", recipe.name, budget, results.primary.name, baseline=baseline)
-    text.append(_gain(gain, results), style=f"not bold {_TONES[tone(gain)]}" if gain else "")
+    if gain is not None and gain.measured:
+        star = "*" if gain.p_holm < SIGNIFICANT else " "
+        amount = f"\n{shown(gain.value, results.primary.gain_style)}{star}"
+        if tone(gain) == "loss" and not recipe.baseline:
+            amount += "negative"  # also where a terminal shows no colours
+        text.append(amount, style=f"not bold {_TONES[tone(gain)]}")
     return text
-
-
-def _gain(gain: Row | None, results: Results) -> str:
-    """A gain in a column of its own width, so that the scores stay aligned."""
-    if gain is None or not gain.measured:
-        return " " * 8
-    star = "*" if gain.p_holm < SIGNIFICANT else " "
-    return f"{shown(gain.value, results.primary.gain_style):>7}{star}"
 
 
 def learning_curve_png(folder: Path | str, path: Path | str, *, scale: float = 2.0) -> Path:
@@ -99,7 +94,19 @@ def learning_curve_png(folder: Path | str, path: Path | str, *, scale: float = 2
     chart = learning(results)
     if chart is None:
         raise DataError(Problem(str(folder), "no score of the primary metric to draw"))
-    spec = {**styled({**chart, "padding": 16}), "background": LIGHT["paper"]}
+    seeds = len(results.study.get("seeds") or ())
+    title = {
+        "text": plain(results.title),
+        "subtitle": f"{results.primary.title} on the target’s test rows, mean over seeds"
+        + (f" ({seeds})" if seeds else "")
+        + ", by target labels; bands are intervals",
+        "subtitleColor": LIGHT["muted"],
+        "subtitleFontSize": 12,
+        "subtitlePadding": 5,
+        "fontSize": 15,
+        "offset": 14,
+    }
+    spec = {**styled({**chart, "title": title, "padding": 16}), "background": LIGHT["paper"]}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")

@@ -89,6 +89,11 @@ def _line(results: Results, recipe: Recipe, cells: Iterable[Cell]) -> Line:
     )
 
 
+def _bounded(row: Row | None, style: str) -> Markup:
+    """A number and its interval."""
+    return Markup("{} {}").format(tagged(row, style), between(row, style))
+
+
 def _by_budget(
     results: Results,
     find: Callable[[Recipe, int], Row | None],
@@ -135,7 +140,7 @@ def scores(results: Results, measure: Measure) -> Table | None:
             if row is None:
                 cells.append(Cell(tagged(None, measure.style)))
                 continue
-            content = tagged(row, measure.style) + between(row, measure.style)
+            content = _bounded(row, measure.style)
             tone_of = "best" if measure.sign * row.value == best[budget] else ""
             style = f"--at:{share(row.value)}"
             if row.bounded:
@@ -159,9 +164,9 @@ def gains(results: Results, baseline: str) -> Table | None:
     style = results.primary.gain_style
 
     def write(row: Row | None) -> Cell:
-        content = tagged(row, style) + between(row, style)
+        content = _bounded(row, style)
         if row is not None and not math.isnan(row.p_holm):
-            content += Markup('<span class="p">p {}</span>').format(tagged(row, "p", "p_holm"))
+            content += Markup(' <span class="p">p {}</span>').format(tagged(row, "p", "p_holm"))
         sure = row is not None and row.p_holm < SIGNIFICANT
         colour = tone(row) if row is not None else ""
         return Cell(content, f"{colour} sure" if sure else colour)
@@ -192,10 +197,10 @@ def saved(results: Results, baseline: str) -> Table | None:
     def write(row: Row | None) -> Cell:
         if row is None or math.isnan(row.value):
             return Cell(tagged(None, "count"))
-        content = needed(row, results.budgets) + between(row, "count")
+        content = needed(row, results.budgets)
         ratio = results.find("efficiency", row.recipe, row.budget, "label_ratio", baseline=baseline)
         if ratio is not None and ratio.measured:
-            content += Markup('<span class="p">{}×</span>').format(tagged(ratio, "number"))
+            content += Markup(' <span class="p">{}×</span>').format(tagged(ratio, "number"))
         return Cell(content)
 
     caption = Markup("Labels that {} needs for the score of each recipe at each budget.")
@@ -211,13 +216,13 @@ def forgot(results: Results) -> Table | None:
         return rows.get((recipe.name, budget)) or rows.get((recipe.name, 0))
 
     def write(row: Row | None) -> Cell:
-        content = tagged(row, style) + between(row, style)
+        content = _bounded(row, style)
         if row is not None:
             name = results.primary.name
             kept = results.find("score", row.recipe, row.budget, name, split="source")
             if kept is not None and kept.measured:
                 score = tagged(kept, results.primary.style)
-                content += Markup('<span class="p">scores {}</span>').format(score)
+                content += Markup(' <span class="p">scores {}</span>').format(score)
         colour = tone(row, -1) if row is not None else ""
         return Cell(content, colour)
 
@@ -241,7 +246,7 @@ def calibrated(results: Results) -> Table | None:
             content += Markup(" → {}").format(tagged(after, "percent"))
             heat = results.cost(row.recipe, row.budget, "temperature")
             if heat is not None and heat.measured:
-                content += Markup('<span class="p">T {}</span>').format(tagged(heat, "number"))
+                content += Markup(' <span class="p">T {}</span>').format(tagged(heat, "number"))
         return Cell(content)
 
     caption = Markup(
@@ -253,9 +258,9 @@ def calibrated(results: Results) -> Table | None:
 _COSTS = (
     ("trained_parameters", "Trained parameters", "si"),
     ("total_parameters", "All parameters", "si"),
-    ("seconds", "Training, s", "number"),
-    ("peak_memory_mb", "Peak memory, MB", "count"),
-    ("latency_ms", "One text, ms", "number"),
+    ("seconds", "Training,\N{NO-BREAK SPACE}s", "number"),
+    ("peak_memory_mb", "Peak memory,\N{NO-BREAK SPACE}MB", "count"),
+    ("latency_ms", "One text,\N{NO-BREAK SPACE}ms", "number"),
 )
 
 

@@ -199,7 +199,8 @@ def _short(number: re.Match[str]) -> str:
 
 
 def _invisible(element: ET.Element) -> bool:
-    if element.get("display") == "none":
+    # Marks without opacity only held room open while Vega laid the chart out.
+    if element.get("display") == "none" or element.get("opacity") == "0":
         return True
     ground = element.tag == "path" and element.get("class") in ("background", "foreground")
     return ground and element.get("stroke") is None and element.get("fill") is None

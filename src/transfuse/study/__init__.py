@@ -7,6 +7,7 @@ from transfuse.study.analysis import Number
 from transfuse.study.compare import compare
 from transfuse.study.jobs import Run, RunKey
 from transfuse.study.plan import Comparison, StudyPlan, is_study, read_study
+from transfuse.study.run import run
 from transfuse.study.watch import Watcher
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "compare",
     "is_study",
     "read_study",
+    "run",
 ]

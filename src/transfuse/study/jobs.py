@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from transfuse.errors import Problem, TrainingError, TransfuseError
 from transfuse.evaluation import Scorecard
-from transfuse.models import Store
+from transfuse.models import Store, hold_memory
 from transfuse.study.cores import share_cores
 from transfuse.transfer import (
     DELTA,
@@ -180,6 +180,10 @@ def _do(
 ) -> None:
     context = multiprocessing.get_context("spawn")
     todo, told = context.Queue(), context.Queue()
+    # Tasks that no worker takes any more must not keep this process from ending.
+    todo.cancel_join_thread()
+    # Workers learn and score; what describes the data stays here.
+    prepared = replace(prepared, cards={}, notes=())
     for task in tasks:
         todo.put(task)
     for _ in range(workers):
@@ -188,16 +192,16 @@ def _do(
         context.Process(target=_work, args=(prepared, number, workers, todo, told), daemon=True)
         for number in range(workers)
     ]
-    for process in processes:
-        process.start()
     try:
+        for process in processes:
+            process.start()
         _listen(len(tasks), processes, told, on_event)
     finally:
         # After an error or Ctrl-C a worker saves a checkpoint at its next step and ends.
-        for process in processes:
-            if process.is_alive():
-                process.terminate()
-        for process in processes:
+        started = [process for process in processes if process.pid is not None]
+        for process in started:
+            process.terminate()
+        for process in started:
             process.join()
 
 
@@ -246,6 +250,7 @@ def _work(
 ) -> None:
     """One worker: as many runs as it gets, on cores of its own."""
     share_cores(number, workers)
+    hold_memory()
     workspace = Workspace(prepared, Engines.probed(), Store())
     while (task := todo.get()) is not None:
         told.put(("start", task.key, None))

@@ -217,11 +217,10 @@ class _Loop:
         balanced = list(self.balancing.parameters()) if self.balancing is not None else []
         optimizer = build_optimizer(stage.groups, [*owned, *balanced], self.parameters, options)
         schedule = build_schedule(optimizer, options, steps)
-        batching = Batching(options.batch_size * self.runtime.world, options.batch_tokens)
         streams = {
             name: Stream(
                 feed.lengths,
-                batching,
+                self._batching(name),
                 seed=job.seed,
                 name=f"{name}-{index}",
                 rank=self.runtime.rank,
@@ -277,6 +276,12 @@ class _Loop:
             callback.on_step(report)
         named = {f"loss/{name}": value for name, value in losses.items()}
         self.runtime.log({**named, "learning_rate": rate}, self.done + 1)
+
+    def _batching(self, stream: str) -> Batching:
+        """How the rows of a stream are put into batches, all processes together."""
+        readers = [each.share for each in self.job.objectives if stream in each.streams]
+        rows = max(1, round(self.job.options.batch_size * max(readers)))
+        return Batching(rows * self.runtime.world, self.job.options.batch_tokens)
 
     def _interval(self, steps: int) -> int:
         """Steps between evaluations in this stage; 0 for none."""

@@ -17,12 +17,12 @@ from transfuse.data import Cleaning, Role, Schema, Table, clean
 from transfuse.data.loaded import ReadOptions
 from transfuse.data.prepare import prepare
 from transfuse.data.read import load_path
+from transfuse.data.write import writing
 from transfuse.errors import DataError, Problem
 from transfuse.evaluation import Scorecard
 from transfuse.recipe import build_options
 from transfuse.tasks import Task
 from transfuse.transfer.folder import ModelFolder
-from transfuse.data.write import writing
 
 __all__ = ["Prediction", "evaluate_file", "predict_file", "predict_texts"]
 
@@ -175,13 +175,13 @@ def _open(
     """
     options = ReadOptions(encoding=str(_choice(model).get("encoding", "utf-8")))
     loaded = load_path(Path(source), None, options)
-    roles = {}
+    roles: dict[Role, str] = {}
     for role, column in given.items():
         known = _choice(model).get(str(role))
         if column is not None:
             roles[role] = column
         elif known in loaded.dataset.column_names:
-            roles[role] = known
+            roles[role] = str(known)
     dataset, schema, notes = prepare(loaded, _only(roles, set(given)), options)
     if not schema.has(Role.TEXT):
         raise DataError(Problem(loaded.name, "no column holds text", fix="Name it with --column."))

@@ -12,8 +12,8 @@ __all__ = ["Full", "Scratch", "Top"]
 class Full(Tuning):
     """Full fine-tuning: every weight moves (Howard and Ruder, 2018, arXiv:1801.06146)."""
 
-    learning_rate: float = 5e-5
-    """Peak rate of the encoder. Default: 5e-5."""
+    learning_rate: float = 1e-4
+    """Peak rate of the encoder. Default: 1e-4."""
 
     head_learning_rate: float = 1e-3
     """Peak rate of the head, which starts from nothing. Default: 1e-3."""

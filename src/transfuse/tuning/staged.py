@@ -18,8 +18,8 @@ class LpFt(Tuning):
     (Kumar et al., 2022, arXiv:2202.10054).
     """
 
-    learning_rate: float = 5e-5
-    """Peak rate of the encoder in the second stage. Default: 5e-5."""
+    learning_rate: float = 1e-4
+    """Peak rate of the encoder in the second stage. Default: 1e-4."""
 
     head_learning_rate: float = 1e-4
     """Peak rate of the head in the second stage, where it is no longer new. Default: 1e-4."""

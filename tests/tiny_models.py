@@ -1,10 +1,8 @@
 """Tiny models of many architectures, built from configs with random weights; nothing is fetched."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -139,17 +137,3 @@ def save_tiny(kind: str, folder: Path, *, head: bool = False, seed: int = 0) -> 
     model.save_pretrained(folder)
     tiny_tokenizer(kind).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function from a kind to a folder with a tiny model of that kind."""
-    made: dict[tuple[str, bool], Path] = {}
-    transformers.utils.logging.disable_progress_bar()
-
-    def make(kind: str, *, head: bool = False) -> Path:
-        if (kind, head) not in made:
-            made[kind, head] = save_tiny(kind, tmp_path_factory.mktemp(kind), head=head)
-        return made[kind, head]
-
-    return make
