@@ -17,7 +17,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_a_study_says_one_line_for_each_finished_run(capsys: pytest.CaptureFixture[str]) -> None:
     keys = [RunKey("lora", budget, seed) for budget in (0, 50) for seed in range(3)]
     with StudyProgress() as progress:
-        progress.on_begin(len(keys), 2)
+        progress.on_begin(dict.fromkeys(keys, 1.0), 2)
         progress.on_run(keys[0], "done")
         progress.on_run(keys[1], "done")
         for key in keys[2:4]:
@@ -42,7 +42,7 @@ def test_a_study_says_one_line_for_each_finished_run(capsys: pytest.CaptureFixtu
 
 def test_a_study_that_was_done_before_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with StudyProgress() as progress:
-        progress.on_begin(2, 1)
+        progress.on_begin({RunKey("a", 1, 0): 1.0, RunKey("a", 1, 1): 1.0}, 1)
         progress.on_run(RunKey("a", 1, 0), "done")
         progress.on_run(RunKey("a", 1, 1), "done")
     assert said(capsys) == ["2 runs", "all of them were done before"]

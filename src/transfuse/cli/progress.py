@@ -110,6 +110,8 @@ class StudyProgress(_Live, Watcher):
         )
         self.task = self.bar.add_task("runs", total=None, left="", running="")
         self.runs = self.done = self.found = 0
+        self.missing: dict[RunKey, float] = {}
+        self.made = 0.0
         self.began = time.monotonic()
         self.started: dict[RunKey, float] = {}
 
@@ -117,9 +119,10 @@ class StudyProgress(_Live, Watcher):
         """See `Watcher.on_notice`."""
         self.say(text)
 
-    def on_begin(self, runs: int, workers: int) -> None:
+    def on_begin(self, work: Mapping[RunKey, float], workers: int) -> None:
         """See `Watcher.on_begin`."""
-        self.runs = runs
+        self.runs = runs = len(work)
+        self.missing = dict(work)
         at_once = f", {workers} at a time" if workers > 1 else ""
         self.say(f"{runs} runs{at_once}")
         self.bar.update(self.task, total=runs)
@@ -137,22 +140,24 @@ class StudyProgress(_Live, Watcher):
         else:
             self.found += 1
             self.done += 1
+            self.missing.pop(key, None)
             if self.found == self.runs:
                 self.say("all of them were done before")
         self._redraw()
 
     def _end(self, key: RunKey, event: str) -> None:
         self.done += 1
+        self.made += self.missing.pop(key, 0.0)
         seconds = time.monotonic() - self.started.pop(key)
         line = f"[{self.done}/{self.runs}] {named(key)}: {event} after {span(seconds)}"
         if not self.console.is_terminal or event != "done":
             self.say(f"{line}, {self._left()} left" if self._left() else line)
 
     def _left(self) -> str:
-        made, missing = self.done - self.found, self.runs - self.done
-        if not made or not missing:
+        missing = sum(self.missing.values())
+        if not self.made or not missing:
             return ""
-        return f"about {span((time.monotonic() - self.began) * missing / made)}"
+        return f"about {span((time.monotonic() - self.began) * missing / self.made)}"
 
     def _redraw(self) -> None:
         running = ", ".join(named(key) for key in self.started)

@@ -172,13 +172,14 @@ def _do(session: Session, recipe: dict[str, Any], output: Path | None) -> None:
 def _do_plan(plan: "Plan", folder: Path) -> None:
     from transfuse.cli.progress import RunProgress
     from transfuse.cli.results import scorecard_table
+    from transfuse.models import hold_memory
     from transfuse.transfer import Engines, Pretrained
     from transfuse.transfer import transfer as do
 
     with RunProgress() as progress:
         engines = Engines()
         if isinstance(plan.model, Pretrained):
-            engines = Engines.probed()
+            hold_memory()
             _tell(progress, engines.encode, engines.train)
         result = do(plan, folder, callbacks=[progress], engines=engines)
     if result.resumed:

@@ -16,7 +16,7 @@ from transfuse.evaluation import METRICS, evaluate
 from transfuse.files import write_whole
 from transfuse.study.analysis import Number, analyse, as_columns
 from transfuse.study.cores import cores_here
-from transfuse.study.jobs import Run, RunKey, plan_of, run_all
+from transfuse.study.jobs import Run, RunKey, plan_of, run_all, work
 from transfuse.study.plan import StudyPlan, read_study
 from transfuse.study.watch import Watcher
 from transfuse.transfer import Plan, Prepared, prepare
@@ -58,7 +58,7 @@ def compare(
             watcher.on_notice(note)
         tasks = _runs_of(study)
         workers = study.comparison.workers or cores_here()
-        watcher.on_begin(len(tasks), workers)
+        watcher.on_begin({key: work(plan, prepared) for key, plan, _ in tasks}, workers)
         runs = run_all(tasks, prepared, folder / "runs", workers, watcher.on_run)
         watcher.on_notice("comparing")
         numbers = analyse(study, prepared, runs)

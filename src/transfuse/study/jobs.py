@@ -38,6 +38,10 @@ from transfuse.tuning import Frozen
 __all__ = ["Run", "RunKey", "load_run", "run_all"]
 
 
+_CHEAP = 0.2
+"""Share of the work of scoring that a run without training of layers comes to."""
+
+
 @dataclass(frozen=True)
 class RunKey:
     """One run of a study."""
@@ -90,14 +94,26 @@ def plan_of(plan: Plan, key: RunKey) -> Plan:
     return replace(plan, budget=key.budget or plan.budget, seed=key.seed)
 
 
-def work(plan: Plan, rows: int) -> float:
-    """A rough share of the study's time, to start long runs first."""
+def work(plan: Plan, prepared: Prepared) -> float:
+    """About how long a run takes beside others: to start long runs first and tell the time left.
+
+    Args:
+        plan: The run's plan.
+        prepared: The data.
+
+    Returns:
+        Rows that pass through the network, scored ones included.
+    """
+    scored = sum(len(domain.parts.test) for domain in (prepared.target, prepared.source) if domain)
     if not isinstance(plan.model, Pretrained):
-        return 1.0
+        return _CHEAP * scored
     if isinstance(plan.tune, Frozen):
-        return 2.0
-    batches = max(1, rows // plan.train.batch_size)
-    return 4.0 + plan.train.steps(batches) * len(plan.streams)
+        return 2 * _CHEAP * scored
+    clock = len(prepared.training_rows(plan.streams[0], plan.budget, plan.seed))
+    steps = plan.train.steps(max(1, clock // plan.train.batch_size))
+    streams = sum(objective.share for objective in plan.learn if objective.streams)
+    # Backward takes about as long as two forward passes.
+    return scored + 3 * steps * plan.train.batch_size * streams
 
 
 def load_run(folder: Path, key: RunKey, identity: str) -> Run | None:
@@ -164,8 +180,7 @@ def run_all(
     for task in tasks:
         if task not in missing:
             on_event(task.key, "done")
-    rows = len(prepared.target.parts.train)
-    missing.sort(key=lambda task: -work(task.plan, task.plan.budget or rows))
+    missing.sort(key=lambda task: -work(task.plan, prepared))
     if missing:
         _do(missing, prepared, min(workers, len(missing)), on_event)
     loaded = [load_run(folder, task.key, task.identity) for task in tasks]
@@ -251,7 +266,7 @@ def _work(
     """One worker: as many runs as it gets, on cores of its own."""
     share_cores(number, workers)
     hold_memory()
-    workspace = Workspace(prepared, Engines.probed(), Store())
+    workspace = Workspace(prepared, Engines(), Store())
     while (task := todo.get()) is not None:
         told.put(("start", task.key, None))
         try:

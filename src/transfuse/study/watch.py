@@ -1,5 +1,7 @@
 """What watches a study."""
 
+from collections.abc import Mapping
+
 from transfuse.study.jobs import RunKey
 
 __all__ = ["Watcher"]
@@ -11,11 +13,11 @@ class Watcher:
     def on_notice(self, text: str) -> None:
         """Something a person wants to know."""
 
-    def on_begin(self, runs: int, workers: int) -> None:
+    def on_begin(self, work: Mapping[RunKey, float], workers: int) -> None:
         """The runs begin.
 
         Args:
-            runs: How many there are, finished ones included.
+            work: Every run, finished ones included, and its share of the work on any scale.
             workers: Processes at work.
         """
 

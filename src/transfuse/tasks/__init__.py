@@ -4,6 +4,7 @@ Read `base.py` first. `TASKS` lists every task by the name that recipes use.
 """
 
 from transfuse.tasks.base import Task
+from transfuse.tasks.choose import task_for
 from transfuse.tasks.classification import Classification
 from transfuse.tasks.multilabel import MultiLabel
 from transfuse.tasks.regression import Regression
@@ -15,20 +16,3 @@ TASKS: dict[str, type[Task]] = {
     "multilabel": MultiLabel,
     "regression": Regression,
 }
-
-
-def task_for(values: list[object]) -> Task:
-    """The task that a label column asks for when a recipe names none.
-
-    Args:
-        values: The labels as they stand in the table.
-
-    Returns:
-        Multi-label classification for lists, regression for fractional numbers, otherwise
-        single-label classification. Labels are not fitted yet.
-    """
-    if any(isinstance(value, (list, tuple)) for value in values):
-        return MultiLabel()
-    if any(isinstance(value, float) and not value.is_integer() for value in values):
-        return Regression()
-    return Classification()

@@ -27,7 +27,7 @@ from transfuse.training.checkpoint import (
 )
 from transfuse.training.interrupt import Interrupt, interruptible
 from transfuse.training.job import Job
-from transfuse.training.optimizer import build_optimizer, build_schedule
+from transfuse.training.optimizer import Schedule, build_optimizer
 from transfuse.training.runtime import Runtime
 from transfuse.training.selection import Selection, validation_scores
 from transfuse.training.solver import solve_best
@@ -216,7 +216,7 @@ class _Loop:
         owned = list(self.module.owned.parameters())
         balanced = list(self.balancing.parameters()) if self.balancing is not None else []
         optimizer = build_optimizer(stage.groups, [*owned, *balanced], self.parameters, options)
-        schedule = build_schedule(optimizer, options, steps)
+        schedule = Schedule(optimizer, options, steps)
         streams = {
             name: Stream(
                 feed.lengths,
@@ -235,11 +235,11 @@ class _Loop:
             restore_optimizer(optimizer, found[1], "optimizer.")
             for name, stream in streams.items():
                 stream.load_state_dict(found[0].streams[name])
-            schedule.step(done)
             torch.set_rng_state(found[1]["rng"])
         wrapped, optimizer = self.runtime.prepare(self.module, optimizer)
         evaluate_every = self._interval(steps)
         while done < steps:
+            schedule.apply(done)
             batches = [
                 {
                     name: self.stepper.batch(feeds[name], job.streams[name], next(stream))
@@ -251,7 +251,6 @@ class _Loop:
                 wrapped, batches, optimizer, moving, self.done, self.total
             )
             self._tell(stage, losses, weights, optimizer.param_groups[0]["lr"])
-            schedule.step()
             done += 1
             self.done += 1
             if evaluate_every and done % evaluate_every == 0 and self._stop_after_evaluation():

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from transfuse.training.options import Training
 from transfuse.tuning import Group
 
-__all__ = ["build_optimizer", "build_schedule"]
+__all__ = ["Schedule", "build_optimizer"]
 
 
 def build_optimizer(
@@ -48,26 +47,39 @@ def build_optimizer(
     return torch.optim.AdamW(settings, fused=True)
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, options: Training, steps: int) -> LambdaLR:
-    """The schedule of one stage: a rise over the warm-up, then the way down.
+class Schedule:
+    """The rates of one stage: a rise over the warm-up, then the way down.
+
+    The rates are a function of the step alone, so a resumed run needs no state for them.
 
     Args:
         optimizer: The stage's optimizer; its rates are the peaks.
         options: The run's options.
         steps: The stage's number of steps.
     """
-    warmup = round(options.warmup * steps)
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        way = (step - warmup) / max(1, steps - warmup)
-        match options.schedule:
+    def __init__(self, optimizer: torch.optim.Optimizer, options: Training, steps: int) -> None:
+        self._optimizer = optimizer
+        self._peaks = [group["lr"] for group in optimizer.param_groups]
+        self._shape = options.schedule
+        self._warmup = round(options.warmup * steps)
+        self._steps = steps
+
+    def apply(self, step: int) -> None:
+        """Set the rates of a step, counted from 0."""
+        factor = self.factor(step)
+        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def factor(self, step: int) -> float:
+        """The share of the peak at a step, counted from 0."""
+        if step < self._warmup:
+            return (step + 1) / (self._warmup + 1)
+        way = min(1.0, (step - self._warmup) / max(1, self._steps - self._warmup))
+        match self._shape:
             case "linear":
-                return max(0.0, 1 - way)
+                return 1 - way
             case "cosine":
-                return (1 + math.cos(math.pi * min(1.0, way))) / 2
+                return (1 + math.cos(math.pi * way)) / 2
             case "constant":
                 return 1.0
-
-    return LambdaLR(optimizer, factor)

@@ -29,7 +29,7 @@ __all__ = ["Outcome", "run_plan"]
 
 Rows = dict[str, NDArray[np.int64]]
 
-_LATENCY_TEXTS = 21
+_LATENCY_TEXTS = 11
 
 DELTA = "delta"
 """Where a run leaves what moved on its own, such as an adapter."""
@@ -229,10 +229,11 @@ def _digest(table: Any, rows: NDArray[np.int64]) -> str:
 def _fingerprint(plan: Plan, workspace: Workspace, rows: Rows) -> str:
     """Names what a run does, so that only the same run resumes its checkpoint."""
     prepared = workspace.prepared
+    engines = workspace.engines
     told = {
         "recipe": plan.recipe(),
         "rows": {name: _digest(prepared.domain(name).table, kept) for name, kept in rows.items()},
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
-        "engine": str(workspace.engines),
+        "engines": [engines.encode.to_json(), engines.train.to_json()],
     }
     return hashlib.blake2b(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:32]

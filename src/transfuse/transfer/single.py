@@ -70,7 +70,7 @@ def transfer(
         for callback in callbacks:
             callback.on_notice("reading and checking the data")
         prepared = prepare(plan)
-        workspace = Workspace(prepared, engines or Engines.probed(), store or Store())
+        workspace = Workspace(prepared, engines or Engines(), store or Store())
         for callback in callbacks:
             for note in prepared.notes:
                 callback.on_notice(note)

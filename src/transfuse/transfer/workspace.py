@@ -3,8 +3,9 @@
 A run asks for an encoder and gets a copy of its own; nothing that a run does reaches another.
 """
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -29,17 +30,21 @@ from transfuse.transfer.prepared import Prepared
 __all__ = ["Engines", "Workspace"]
 
 
-@dataclass(frozen=True)
 class Engines:
-    """The arithmetic of this machine for both kinds of work."""
+    """The arithmetic of this machine for both kinds of work.
 
-    encode: Engine = field(default_factory=Engine)
-    train: Engine = field(default_factory=Engine)
+    Default: what is fastest for the threads that this process has, probed at the first use.
+    """
 
-    @classmethod
-    def probed(cls) -> "Engines":
-        """What is fastest here, for the threads that this process has."""
-        return cls(probe_engine("encode"), probe_engine("train"))
+    @cached_property
+    def encode(self) -> Engine:
+        """For frozen layers and for scoring."""
+        return probe_engine("encode")
+
+    @cached_property
+    def train(self) -> Engine:
+        """For training."""
+        return probe_engine("train")
 
     def training(self, precision: Literal["auto", "fp32", "bf16"]) -> Engine:
         """The arithmetic of training under a recipe's `precision`."""
@@ -65,6 +70,7 @@ class Workspace:
         self.prepared = prepared
         self.engines = engines
         self.store = store
+        self._networks: dict[tuple[Pretrained, tuple[tuple[str, Task], ...], int], Network] = {}
         self._inputs: dict[tuple[str, str], Inputs] = {}
 
     def network(self, model: Pretrained, heads: Mapping[str, Task], seed: int) -> Network:
@@ -75,6 +81,12 @@ class Workspace:
             heads: The task of each head; the first may be the architecture's own.
             seed: Seed of the heads' first weights.
         """
+        key = (model, tuple(heads.items()), seed)
+        if key not in self._networks:
+            self._networks[key] = self._load(model, heads, seed)
+        return copy.deepcopy(self._networks[key])
+
+    def _load(self, model: Pretrained, heads: Mapping[str, Task], seed: int) -> Network:
         (first, task), *others = heads.items()
         network = load_classifier(
             model.name,

@@ -1,5 +1,6 @@
 """Parameter-efficient deltas, theta_target = theta_source + delta, through the `peft` library."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ class _Adapter(Tuning):
 
     targets: tuple[str, ...] | str | None = None
     """Names of the modules that get a delta, or `all-linear`. Default: what `peft` proposes for
-    the architecture."""
+    the architecture, or `all-linear` for one that it does not know."""
 
     @property
     def peft_type(self) -> str:
@@ -57,17 +58,28 @@ class _Adapter(Tuning):
                 "tune", f"peft has no method {self.peft_type!r}", fix=nearest(name, known)
             )
             raise ModelError(problem)
-        targets = list(self.targets) if isinstance(self.targets, tuple) else self.targets
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            # peft sees by itself that GPT-2 stores its matrices transposed, and says so each time.
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
             torch.manual_seed(seed)
             for encoder in _text_encoders(network):
+                backbone: Any = encoder.backbone
                 try:
-                    config = known[name](target_modules=targets, **self.options)
-                    encoder.backbone = get_peft_model(encoder.backbone, config)
+                    config = known[name](**self._targets(backbone), **self.options)
+                    encoder.backbone = get_peft_model(backbone, config)
                 except (TypeError, ValueError) as error:
                     raise ModelError(
                         Problem(f"tune.{name.lower()}", str(error), fix="See the options in peft.")
                     ) from error
+
+    def _targets(self, backbone: Any) -> dict[str, Any]:
+        """The modules that get a delta, where `peft` is not left to choose them."""
+        from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+
+        if self.targets is not None:
+            named = list(self.targets) if isinstance(self.targets, tuple) else self.targets
+            return {"target_modules": named}
+        return {} if backbone.config.model_type in KNOWN else {"target_modules": "all-linear"}
 
     def export(self, network: Network, folder: Path) -> None:
         """The delta as an adapter folder that plain `peft` loads onto the source model."""
@@ -132,6 +144,11 @@ class Ia3(_Adapter):
 
     peft_type: ClassVar[str] = "IA3"
     options: ClassVar[dict[str, Any]] = {}
+
+    def _targets(self, backbone: Any) -> dict[str, Any]:
+        chosen = super()._targets(backbone)
+        # Where modules are named, none of them is known to be a feed-forward layer.
+        return {**chosen, "feedforward_modules": []} if chosen else {}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,185 @@
+"""What every registered tuning, objective and balancer promises, tried on a tiny encoder."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from transfuse.balancing import BALANCERS
+from transfuse.models import Engine, Network, Store, load_classifier, read_inputs
+from transfuse.objectives import OBJECTIVES, StreamTask
+from transfuse.recipe import build, describe, spec_of
+from transfuse.tasks import Classification
+from transfuse.training import Job, StreamData, Training, fit
+from transfuse.training.step import streams_of
+from transfuse.tuning import TUNINGS, Tuning
+
+_OPTIONS: dict[str, dict[str, Any]] = {"vera": {"rank": 4}, "peft": {"method": "lora"}}
+_ENCODERS = ("bert", "distilbert", "gpt2")
+_TEXTS = ["this is a good film", "a bad book", "it was fine", "so poor", "very good", "the bad"] * 3
+_TASK = Classification(labels=("bad", "good"))
+
+
+def _network(tiny: Callable[..., Path], kind: str) -> Network:
+    network = load_classifier(tiny(kind), _TASK.labels, task="target", pooling="mean")
+    network.encoder.set_attention("eager")
+    return network
+
+
+def _job(
+    network: Network, tuning: Tuning, learn: list[Any], balance: str, store: Path, **more: Any
+) -> Job:
+    objectives = tuple(build(OBJECTIVES, spec, "learn") for spec in learn)
+    tuning.prepare(network, 1)
+    inputs = read_inputs(network.encoder, _TEXTS)
+    targets = np.arange(len(_TEXTS)) % 2
+    names = streams_of(objectives)
+    options = Training(
+        **({"epochs": 1, "batch_size": 6, "checkpoint_seconds": 1e9, "warmup": 0.0} | more)
+    )
+    return Job(
+        network=network,
+        stages=tuning.stages(network),
+        objectives=objectives,
+        balancer=build(BALANCERS, balance, "balance"),
+        options=options,
+        streams={name: StreamData(inputs, targets) for name in names},
+        tasks={name: StreamTask(_TASK, "target") for name in names},
+        seed=3,
+        engine=Engine(),
+        encode_engine=Engine(),
+        store=Store(store),
+        fingerprint="contract",
+    )
+
+
+def _tuning(name: str) -> Tuning:
+    return build(TUNINGS, {name: _OPTIONS.get(name)}, "tune")
+
+
+@pytest.mark.parametrize("kind", _ENCODERS)
+@pytest.mark.parametrize("name", TUNINGS)
+def test_exactly_what_a_tuning_names_moves(
+    name: str, kind: str, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    network = _network(tiny, kind)
+    tuning = _tuning(name)
+    job = _job(network, tuning, ["target"], "fixed", tmp_path)
+    before = {key: each.detach().clone() for key, each in network.named_parameters()}
+    fit(job)
+    named = frozenset().union(*(stage.names for stage in job.stages))
+    assert named <= before.keys()
+    assert any(key.startswith("heads") for key in named)
+    moved = {
+        key for key, each in network.named_parameters() if not torch.equal(before[key], each)
+    }
+    assert moved <= named, f"moved without being named: {sorted(moved - named)}"
+    # A new adapter's second factor is 0 at first, so its first factor gets no gradient yet, and
+    # biases of keys cancel in the softmax: most, not all, must have moved.
+    assert len(moved) >= 0.5 * len(named), f"never moved: {sorted(named - moved)}"
+
+
+@pytest.mark.parametrize("name", TUNINGS)
+def test_stages_share_out_the_whole_run(name: str, tiny: Callable[..., Path]) -> None:
+    network = _network(tiny, "bert")
+    tuning = _tuning(name)
+    tuning.prepare(network, 1)
+    stages = tuning.stages(network)
+    assert sum(stage.share for stage in stages) == pytest.approx(1.0)
+    for stage in stages:
+        counts = [key for group in stage.groups for key in group.names]
+        assert len(counts) == len(set(counts)), "a parameter is in two groups"
+        assert all(group.learning_rate > 0 for group in stage.groups)
+
+
+@pytest.mark.parametrize("name", ["lora", "dora", "ia3", "vera", "peft"])
+def test_a_new_adapter_changes_nothing_and_merging_keeps_the_answer(
+    name: str, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    network = _network(tiny, "bert").eval()
+    batch = network.encoder.probe_batch()
+    with torch.no_grad():
+        plain = network(batch).logits["target"]
+        tuning = _tuning(name)
+        tuning.prepare(network, 1)
+        torch.testing.assert_close(network.eval()(batch).logits["target"], plain)
+    network.train()
+    fit(_job_again(network, tuning, tmp_path))
+    with torch.no_grad():
+        trained = network.eval()(batch).logits["target"]
+        assert not torch.allclose(trained, plain, atol=1e-5)
+        tuning.finish(network)
+        merged = network.eval()(batch).logits["target"]
+    torch.testing.assert_close(merged, trained, atol=1e-4, rtol=1e-4)
+    assert not [key for key, _ in network.named_parameters() if "lora" in key or "vera" in key]
+
+
+def _job_again(network: Network, tuning: Tuning, store: Path) -> Job:
+    class Prepared(type(tuning)):  # type: ignore[misc]
+        def prepare(self, network: Network, seed: int) -> None:
+            return
+
+    kept = {item.name: getattr(tuning, item.name) for item in fields(tuning)}
+    return _job(network, Prepared(**kept), ["target"], "fixed", store, epochs=4)
+
+
+@pytest.mark.parametrize("tune", ["full", "frozen", "top", "lp_ft", "lora"])
+@pytest.mark.parametrize("balance", BALANCERS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_goes_with_every_tuning_and_balancer(
+    objective: str, balance: str, tune: str, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    network = _network(tiny, "bert")
+    learn = list(dict.fromkeys(["target", objective]))
+    job = _job(network, _tuning(tune), learn, balance, tmp_path)
+    before = {key: each.detach().clone() for key, each in network.named_parameters()}
+    fitted = fit(job)
+    assert fitted.trained_parameters > 0
+    assert any(not torch.equal(before[k], w) for k, w in network.named_parameters())
+    assert all(torch.isfinite(weight).all() for weight in network.parameters())
+
+
+@pytest.mark.parametrize("tune", ["full", "top", "lora", "lp_ft"])
+def test_the_same_seed_gives_the_same_weights(
+    tune: str, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    runs = []
+    for number in range(2):
+        network = _network(tiny, "bert")
+        fit(_job(network, _tuning(tune), ["target", "source"], "fixed", tmp_path / str(number)))
+        runs.append({key: each.detach() for key, each in network.named_parameters()})
+    for key, each in runs[0].items():
+        assert torch.equal(each, runs[1][key]), key
+
+
+def test_training_from_a_kept_prefix_is_training_from_the_beginning(
+    tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    ends = []
+    for cached in (True, False):
+        network = _network(tiny, "bert")
+        for module in network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        tuning = build(TUNINGS, {"top": {"layers": 1}}, "tune")
+        store = tmp_path / str(cached)
+        fit(_job(network, tuning, ["target"], "fixed", store, prefix_cache=cached, epochs=2))
+        ends.append({key: each.detach() for key, each in network.named_parameters()})
+        assert (Store(store).counts().computed > 0) == cached
+    for key, each in ends[0].items():
+        torch.testing.assert_close(each, ends[1][key], atol=1e-5, rtol=1e-4, msg=key)
+
+
+@pytest.mark.parametrize("methods", [TUNINGS, OBJECTIVES, BALANCERS], ids=["tune", "learn", "bal"])
+def test_every_method_explains_itself_and_survives_its_recipe(
+    methods: dict[str, type[Any]],
+) -> None:
+    for told in describe(methods):
+        assert told.summary.endswith("."), told.name
+        assert all(option.text.endswith(".") for option in told.options), told
+        method = build(methods, told.name, "x")
+        assert build(methods, spec_of(methods, method), "x") == method
