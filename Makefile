@@ -2,6 +2,7 @@
 #
 #     make demo PYTHON=python3.12      another Python to make the environment with
 #     make test ARGS="-k split"        more arguments for pytest
+#     make test ARGS="-n 0"            all tests in this one process
 #     make test VENV=/some/folder      another environment
 
 PYTHON ?= python3
@@ -13,6 +14,8 @@ BIN := $(VENV)/bin
 # Python compiles what it imports when it first does; compiling all of torch and transformers ahead,
 # as pip does by itself, is two thirds of the installation's work.
 INSTALL := $(BIN)/python -m pip install --no-compile -c constraints.txt
+# A process for each core, up to four: more would wait for one another's imports. Idle ones take over.
+TESTS := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 # An environment is made again from the lists only when one of them is newer than its stamp.
 LISTS := pyproject.toml constraints.txt
 CREATED := $(VENV)/.created
@@ -30,13 +33,13 @@ demo: $(DEMO) ## install, then run the study news-to-reviews and write its repor
 	$(BIN)/transfuse run news-to-reviews
 
 test: $(DEV) ## install, then run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(TESTS) $(ARGS)
 
 check: $(DEV) ## format, lint and types, without changing a file, then the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(TESTS) $(ARGS)
 
 format: $(DEV) ## put the code in its format and mend what the linter can mend
 	$(BIN)/ruff format .

@@ -70,6 +70,7 @@ def _same_start() -> Iterator[None]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A function from a kind of architecture to a folder with a tiny model of that kind."""
     import transformers
+
     from tiny_models import save_tiny
 
     made: dict[tuple[str, bool], Path] = {}

@@ -74,9 +74,7 @@ def test_exactly_what_a_tuning_names_moves(
     named = frozenset().union(*(stage.names for stage in job.stages))
     assert named <= before.keys()
     assert any(key.startswith("heads") for key in named)
-    moved = {
-        key for key, each in network.named_parameters() if not torch.equal(before[key], each)
-    }
+    moved = {key for key, each in network.named_parameters() if not torch.equal(before[key], each)}
     assert moved <= named, f"moved without being named: {sorted(moved - named)}"
     # A new adapter's second factor is 0 at first, so its first factor gets no gradient yet, and
     # biases of keys cancel in the softmax: most, not all, must have moved.

@@ -22,8 +22,8 @@ __all__ = [
     "load_model",
     "read",
     "read_recipe",
-    "sample",
     "run",
+    "sample",
     "write_report",
 ]
 

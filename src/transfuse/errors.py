@@ -12,7 +12,7 @@ __all__ = [
     "ModelError",
     "Problem",
     "RecipeError",
-    "RunLocked",
+    "RunLockedError",
     "TrainingError",
     "TransfuseError",
 ]
@@ -71,5 +71,5 @@ class TrainingError(TransfuseError):
     """Training cannot go on, for instance because a loss is not finite."""
 
 
-class RunLocked(TransfuseError):
+class RunLockedError(TransfuseError):
     """Another process is working in the same output folder."""

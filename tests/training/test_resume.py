@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from recipes import small_recipe
 from safetensors.numpy import load_file
+
+from recipes import small_recipe
 
 _RUN = """
 import sys

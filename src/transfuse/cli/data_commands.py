@@ -137,7 +137,7 @@ def _recipe_tables(
     return target, table(against, "source"), plan.clean
 
 
-def _table(name: str, roles: Mapping[str, str] | None = None) -> "Table":
+def _table(name: str, roles: Mapping[str, str | None] | None = None) -> "Table":
     from transfuse.data import SAMPLES, read, sample
 
     if name in SAMPLES and not Path(name).exists():

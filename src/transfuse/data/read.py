@@ -152,6 +152,8 @@ def _is_hub_name(source: str | Path, path: Path) -> bool:
         return False
     if source.startswith((".", "~")) or len(path.parts) > 2:
         return False
+    if path.suffix and len(path.parts) == 1:
+        return False  # no data set of the hub is named like a file; a misspelt file is
     # "owner/name" is a hub name, unless a folder "owner" is here, in which the file is missing.
     return len(path.parts) == 1 or not path.parent.is_dir()
 

@@ -53,7 +53,8 @@ class Splitting:
     """Share of all rows that are tested on. Default: 0.2."""
 
     validation: float = 0.1
-    """Share of all rows that choose the epoch and the temperature. Default: 0.1."""
+    """Share of all rows that choose the epoch, the penalty of a probe or of TF-IDF, and the
+    temperature. Default: 0.1."""
 
     by: Literal["stratified", "group", "column", "random"] | None = None
     """`stratified`: each class keeps its share in each part; `group`: the rows of a group (a

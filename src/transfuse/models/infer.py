@@ -8,6 +8,7 @@ import torch
 from transfuse.data import evaluation_batches
 from transfuse.models.engine import Engine
 from transfuse.models.feed import Feed
+from transfuse.models.heads import LinearHead
 from transfuse.models.network import Network
 
 __all__ = ["Inference"]
@@ -32,7 +33,12 @@ class Inference:
 
     @cached_property
     def _whole(self) -> Network:
-        return self._source.copied_as(self._engine.dtype)
+        whole = self._source.copied_as(self._engine.dtype)
+        for name, head in self._heads.heads.items():
+            if isinstance(head, LinearHead):
+                # It costs nothing beside the encoder, and in 16 bits its answers would be coarse.
+                whole.heads[name] = head
+        return whole
 
     @cached_property
     def _heads(self) -> Network:

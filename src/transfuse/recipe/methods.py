@@ -7,8 +7,9 @@ dict, name to class; `build` turns `"lora"` or `{"lora": {"rank": 4}}` into an i
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 M = TypeVar("M")
+
+_MODULE = re.compile(r"\b(?:\w+\.)+(?=[A-Z])")
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -133,7 +136,8 @@ def build(methods: Mapping[str, type[M]], spec: Any, path: str) -> M:
     name, options = next(iter(spec.items()))
     if name not in methods:
         raise RecipeError(Problem(path, f"unknown method {name!r}", fix=nearest(name, methods)))
-    return build_options(methods[name], options, f"{path}.{name}")
+    made: M = build_options(methods[name], options, f"{path}.{name}")
+    return made
 
 
 def build_options(settings: type[M], options: Mapping[str, Any] | M | None, path: str) -> M:
@@ -179,7 +183,8 @@ def spec_of(methods: Mapping[str, type], method: Any) -> dict[str, dict[str, Any
         value = getattr(method, field.name)
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if value != default:
-            options[field.name] = value
+            nested = is_dataclass(value) and not isinstance(value, type)
+            options[field.name] = asdict(value) if nested else value
     return {name: options}
 
 
@@ -204,12 +209,14 @@ def _describe(name: str, method: type) -> MethodHelp:
         if not field.init:
             continue
         shown = schema.get("properties", {}).get(field.name, {})
-        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        default = field.default
+        if field.default_factory is not MISSING:
+            default = field.default_factory()
         options.append(
             OptionHelp(
                 name=field.name,
-                type=inspect.formatannotation(field.type).replace("typing.", ""),
-                default=repr(shown.get("default", field.default)) if has_default else "required",
+                type=_MODULE.sub("", inspect.formatannotation(field.type)),
+                default="required" if default is MISSING else repr(shown.get("default", default)),
                 text=texts.get(field.name, ""),
             )
         )

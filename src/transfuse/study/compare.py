@@ -45,7 +45,7 @@ def compare(
         RecipeError: If the recipe is not right.
         DataError: If the data cannot carry it.
         TrainingError: If a run fails.
-        RunLocked: If another process works in the folder.
+        RunLockedError: If another process works in the folder.
     """
     study = recipe if isinstance(recipe, StudyPlan) else read_study(recipe)
     watcher = watcher or Watcher()

@@ -19,6 +19,7 @@ PENALTIES = tuple(float(10.0**power) for power in np.arange(-5, 0, 0.5))
 """The grid that a penalty is chosen from by validation log-loss."""
 
 _FALLBACK_PENALTY = 1e-2
+_MANY_ROWS = 20_000
 
 
 def solve(
@@ -57,6 +58,11 @@ def solve(
         gradients = torch.autograd.grad(total, parameters)
         return total.item(), parameters_to_vector(gradients).double().numpy()
 
+    threads = torch.get_num_threads()
+    rows = sum(len(batch["pooled"]) for batch in batches.values())
+    if rows < _MANY_ROWS:
+        # Handing products this small to other threads takes longer than computing them.
+        torch.set_num_threads(1)
     start = parameters_to_vector([torch.zeros_like(weight) for weight in parameters])
     found = minimize(
         value_and_gradient,
@@ -65,6 +71,7 @@ def solve(
         method="L-BFGS-B",
         options={"maxiter": 500, "gtol": 1e-5},
     )
+    torch.set_num_threads(threads)
     vector_to_parameters(torch.from_numpy(found.x).float(), parameters)
     return float(found.fun)
 

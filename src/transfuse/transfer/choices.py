@@ -79,12 +79,28 @@ class TableChoice:
     encoding: str = "utf-8"
     """Encoding of a text file. Default: utf-8."""
 
+    quotes: bool = True
+    """Whether quotation marks hold cells of a CSV file together. Default: true."""
+
+    label_names: bool = False
+    """Whether all labels are names, also `nan`, `null` and those that look like numbers. Default:
+    false."""
+
+    absent: tuple[str, ...] = ()
+    """Roles that no column has, so that none is inferred; `group: null` says the same. Default:
+    none."""
+
     def __post_init__(self) -> None:
         if (self.path is None) == (self.sample is None):
             raise ValueError("give either `path` or `sample`")
 
+    @classmethod
+    def named_roles(cls) -> tuple[str, ...]:
+        """The roles that have an option of their own."""
+        return tuple(field.name for field in fields(cls) if field.name in set(Role))
+
     @property
-    def roles(self) -> dict[str, str]:
-        """The column roles that were given."""
-        roles = {field.name for field in fields(self)} & {str(role) for role in Role}
-        return {role: getattr(self, role) for role in sorted(roles) if getattr(self, role)}
+    def roles(self) -> dict[str, str | None]:
+        """The column of each role that was given; None for a role that no column has."""
+        given = {role: getattr(self, role) for role in self.named_roles() if getattr(self, role)}
+        return {**given, **dict.fromkeys(self.absent)}

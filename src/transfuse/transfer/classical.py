@@ -42,6 +42,8 @@ class ClassicalModel:
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Probabilities of the classes, [n, classes]."""
+        if not texts:
+            return np.empty((0, max(2, len(self.intercepts))))
         values = self.transform(texts) @ self.coefficients.T + self.intercepts
         if values.shape[1] == 1:
             values = np.hstack([-values, values]) / 2

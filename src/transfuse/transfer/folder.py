@@ -32,7 +32,9 @@ from transfuse.models import (
 )
 from transfuse.recipe import build, spec_of
 from transfuse.tasks import TASKS, Regression, Task
+from transfuse.transfer.choices import Pretrained
 from transfuse.transfer.classical import ClassicalModel
+from transfuse.transfer.plan import Plan
 from transfuse.transfer.readme import model_readme
 from transfuse.transfer.run import DELTA, Outcome
 from transfuse.transfer.workspace import Workspace
@@ -123,6 +125,7 @@ def save_model(
     if run is not None and (run / DELTA).exists():
         for part in (run / DELTA).iterdir():
             part.rename(folder / part.name)
+        _name_source(folder / "adapter" / "adapter_config.json", outcome.plan)
     task = workspace.prepared.target.task
     model = outcome.trained.model
     if isinstance(model, ClassicalModel):
@@ -156,6 +159,14 @@ def save_model(
     text = json.dumps(about, indent=2, ensure_ascii=False, default=list)
     (folder / _ABOUT).write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(model_readme(outcome, model, task), encoding="utf-8")
+
+
+def _name_source(config: Path, plan: Plan) -> None:
+    """Let an adapter name its source as the recipe does, and not by a path of this machine."""
+    if config.exists() and isinstance(plan.model, Pretrained):
+        told = json.loads(config.read_text(encoding="utf-8"))
+        told["base_model_name_or_path"] = plan.model.name
+        config.write_text(json.dumps(told, indent=2), encoding="utf-8")
 
 
 def _plain_network(network: Network, task: Task) -> Task:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from transfuse.errors import Problem, RunLocked
+from transfuse.errors import Problem, RunLockedError
 
 __all__ = ["claimed"]
 
@@ -19,14 +19,14 @@ def claimed(folder: Path) -> Iterator[None]:
         folder: The output folder; it is made.
 
     Raises:
-        RunLocked: If another process holds it.
+        RunLockedError: If another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunLocked(
+        raise RunLockedError(
             Problem(
                 str(folder),
                 "another process is working here",

@@ -9,7 +9,7 @@ from typing import Any
 from transfuse.balancing import BALANCERS, Balancer, Fixed
 from transfuse.data import Cleaning, Splitting
 from transfuse.errors import Problem, RecipeError
-from transfuse.objectives import OBJECTIVES, Objective, Target
+from transfuse.objectives import OBJECTIVES, Objective, Source, Target
 from transfuse.recipe import build, build_options, nearest, spec_of
 from transfuse.tasks import TASKS, Task
 from transfuse.training import Training, streams_of
@@ -144,7 +144,10 @@ def _data(spec: Any, path: str) -> dict[str, TableChoice]:
         if use not in _TABLES or choice is None:
             continue
         try:
-            options = {"path": choice} if isinstance(choice, str) else choice
+            options = {"path": choice} if isinstance(choice, str) else dict(choice)
+            absent = [role for role in TableChoice.named_roles() if options.get(role, "") is None]
+            if absent:
+                options["absent"] = absent
             made[use] = build_options(TableChoice, options, f"{path}.{use}")
         except RecipeError as error:
             problems.extend(error.problems)
@@ -228,7 +231,9 @@ def _inconsistencies(plan: Plan, at: Callable[[str], str]) -> list[Problem]:
                 fix="Learn from `source` alone, or give a budget.",
             )
         )
-    if isinstance(plan.model, Tfidf) and set(plan.streams) - {"target", "source"}:
+    if isinstance(plan.model, Tfidf) and not all(
+        isinstance(objective, Target | Source) for objective in plan.learn
+    ):
         found.append(Problem(at("learn"), "TF-IDF learns from `target` and `source` only"))
     return found
 

@@ -121,7 +121,12 @@ def load_table(choice: TableChoice) -> Table:
     if choice.sample is not None:
         return sample(choice.sample)
     return read(
-        str(choice.path), roles=choice.roles or None, split=choice.part, encoding=choice.encoding
+        str(choice.path),
+        roles=choice.roles or None,
+        split=choice.part,
+        encoding=choice.encoding,
+        quotes=choice.quotes,
+        label_names=choice.label_names,
     )
 
 

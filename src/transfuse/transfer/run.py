@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from transfuse.data import seed_for
+from transfuse.errors import ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate, fit_temperature
-from transfuse.models import Network
+from transfuse.models import Engine, Network
 from transfuse.objectives import StreamTask
 from transfuse.training import Callback, Job, StreamData, fit
 from transfuse.transfer.choices import Pretrained, Tfidf
@@ -131,6 +132,14 @@ def _train_network(
 
 def _train_classical(plan: Plan, options: Tfidf, workspace: Workspace, rows: Rows) -> Trained:
     prepared = workspace.prepared
+    if "source" in rows and not prepared.shared_head:
+        raise ModelError(
+            Problem(
+                "learn",
+                "TF-IDF has one head, and the source's labels are not the target's",
+                fix="Take `source` out of `learn`, or give the source the target's labels.",
+            )
+        )
     texts: list[str] = []
     targets = []
     weights = []
@@ -217,6 +226,13 @@ def _metrics(
     return metrics, temperature
 
 
+def _arithmetic(engine: Engine) -> dict[str, Any]:
+    """What an engine computes; how fast it was measured to be changes nothing."""
+    told = engine.to_json()
+    del told["speedup"]
+    return told
+
+
 def _parts(domain: Domain) -> Rows:
     parts = domain.parts
     return {"train": parts.train, "validation": parts.validation, "test": parts.test}
@@ -234,6 +250,6 @@ def _fingerprint(plan: Plan, workspace: Workspace, rows: Rows) -> str:
         "recipe": plan.recipe(),
         "rows": {name: _digest(prepared.domain(name).table, kept) for name, kept in rows.items()},
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
-        "engines": [engines.encode.to_json(), engines.train.to_json()],
+        "engines": [_arithmetic(engines.encode), _arithmetic(engines.train)],
     }
     return hashlib.blake2b(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:32]

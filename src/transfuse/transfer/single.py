@@ -62,7 +62,7 @@ def transfer(
         DataError: If the data cannot carry it.
         ModelError: If the model cannot be loaded or does not fit.
         TrainingError: If training fails.
-        RunLocked: If another process works in the folder.
+        RunLockedError: If another process works in the folder.
     """
     plan = recipe if isinstance(recipe, Plan) else read_plan(recipe)
     folder = Path(output)

