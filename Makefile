@@ -14,7 +14,8 @@ BIN := $(VENV)/bin
 # Python compiles what it imports when it first does; compiling all of torch and transformers ahead,
 # as pip does by itself, is two thirds of the installation's work.
 INSTALL := $(BIN)/python -m pip install --no-compile -c constraints.txt
-# A process for each core, up to four: more would wait for one another's imports. Idle ones take over.
+# A process for each core, up to four, since each imports torch anew; one that is done takes tests
+# over from the others.
 TESTS := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 # An environment is made again from the lists only when one of them is newer than its stamp.
 LISTS := pyproject.toml constraints.txt

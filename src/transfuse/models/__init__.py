@@ -12,7 +12,7 @@ from transfuse.models.folder import load_network, save_network
 from transfuse.models.heads import Head, LinearHead, NativeHead, ProblemType
 from transfuse.models.infer import Inference
 from transfuse.models.load import load_classifier, load_encoder, reinitialise
-from transfuse.models.memory import hold_memory
+from transfuse.models.memory import hold_memory, release_memory
 from transfuse.models.network import Network, Outputs
 from transfuse.models.store import Store
 from transfuse.models.text import TextEncoder
@@ -43,5 +43,6 @@ __all__ = [
     "probe_engine",
     "read_inputs",
     "reinitialise",
+    "release_memory",
     "save_network",
 ]

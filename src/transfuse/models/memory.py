@@ -6,9 +6,10 @@ takes as long as the arithmetic itself.
 """
 
 import ctypes
+import gc
 import platform
 
-__all__ = ["hold_memory"]
+__all__ = ["hold_memory", "release_memory"]
 
 # From the C library's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -27,3 +28,13 @@ def hold_memory() -> bool:
         return False
     library = ctypes.CDLL(None)
     return bool(library.mallopt(_MMAP_MAX, 0) and library.mallopt(_TRIM_THRESHOLD, _NEVER))
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library can: between one run and the next.
+
+    Without it the memory of a run is still counted when the next one is measured.
+    """
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from transfuse.errors import Problem, TrainingError, TransfuseError
 from transfuse.evaluation import Scorecard
-from transfuse.models import Store, hold_memory
+from transfuse.models import Store, hold_memory, release_memory
 from transfuse.study.cores import share_cores
 from transfuse.transfer import (
     DELTA,
@@ -269,6 +269,7 @@ def _work(
     workspace = Workspace(prepared, Engines(), Store())
     while (task := todo.get()) is not None:
         told.put(("start", task.key, None))
+        release_memory()
         try:
             _run_one(task, workspace)
         except TransfuseError as error:

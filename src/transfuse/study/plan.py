@@ -146,7 +146,7 @@ def read_study(recipe: Mapping[str, Any]) -> StudyPlan:
 def _shared_once(problems: list[Problem], common: set[str]) -> list[Problem]:
     """Problems in what all recipes share, under the path where they were written."""
     counts: dict[tuple[str, str], int] = {}
-    recipes = {_recipe_of(problem) for problem in problems}
+    recipes = {_recipe_of(problem) for problem in problems} - {""}
 
     def inner(problem: Problem) -> str:
         parts = problem.where.split(".", 2)

@@ -18,7 +18,7 @@ from transfuse.transfer.choices import Tfidf
 
 __all__ = ["ClassicalModel", "fit_classical"]
 
-_STRENGTHS = tuple(float(10.0**power) for power in np.arange(-1, 2.5, 0.5))
+_STRENGTHS = tuple(float(10.0**power) for power in range(-1, 3))
 _WEIGHTS = "model.safetensors"
 _VOCABULARY = "vocabulary.json"
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import nn
 from numpy.typing import NDArray
 
 from transfuse.models import (
@@ -98,6 +99,10 @@ class Workspace:
             dropout=model.dropout,
             seed=seed,
         )
+        if model.encoder_dropout is not None:
+            for module in network.encoder.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = model.encoder_dropout
         for name, other in others:
             network.heads[name] = LinearHead(
                 network.encoder.dim,

@@ -27,8 +27,8 @@ def _text_encoders(network: Network) -> list[TextEncoder]:
 class _Adapter(Tuning):
     """The source weights are frozen, a small delta and the head move."""
 
-    learning_rate: float = 2e-3
-    """Peak rate of the delta. Default: 2e-3."""
+    learning_rate: float = 5e-3
+    """Peak rate of the delta. Default: 5e-3."""
 
     head_learning_rate: float = 1e-3
     """Peak rate of the head. Default: 1e-3."""
