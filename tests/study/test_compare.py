@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from recipes import small_recipe
 
+from recipes import small_recipe
 from transfuse.errors import RecipeError, RunLockedError
 from transfuse.models import Store
 from transfuse.study import RunKey, Watcher, compare, read_study

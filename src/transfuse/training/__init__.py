@@ -7,6 +7,7 @@ from transfuse.training.callbacks import Callback, StepReport
 from transfuse.training.job import Job, StreamData
 from transfuse.training.loop import Fitted, fit
 from transfuse.training.options import Training
+from transfuse.training.runtime import writes
 from transfuse.training.step import TrainModule, streams_of
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "Training",
     "fit",
     "streams_of",
+    "writes",
 ]

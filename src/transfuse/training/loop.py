@@ -144,7 +144,8 @@ class _Loop:
         job = self.job
         trained = [other.share for other in job.stages if not self._solvable(other)]
         rows = len(job.streams[job.clock].inputs)
-        total = job.options.steps(math.ceil(rows / job.options.batch_size))
+        batch = job.options.batch_size * self.runtime.world
+        total = job.options.steps(math.ceil(rows / batch))
         return max(1, round(total * stage.share / sum(trained)))
 
     def _solvable(self, stage: Stage) -> bool:

@@ -1,5 +1,6 @@
 """The one file that speaks to Accelerate: devices, processes, synchronisation, trackers."""
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,7 +10,12 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "writes"]
+
+
+def writes() -> bool:
+    """Whether this process is the one that writes: the only one, or the first of `torchrun`'s."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 class Runtime:

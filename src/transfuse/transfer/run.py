@@ -17,7 +17,7 @@ from transfuse.errors import ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate, fit_temperature
 from transfuse.models import Engine, Network
 from transfuse.objectives import StreamTask
-from transfuse.training import Callback, Job, StreamData, fit
+from transfuse.training import Callback, Job, StreamData, fit, writes
 from transfuse.transfer.choices import Pretrained, Tfidf
 from transfuse.transfer.classical import fit_classical
 from transfuse.transfer.cost import CostMeter, latency_ms
@@ -95,7 +95,7 @@ def run_plan(
     if workspace.prepared.source is not None and workspace.prepared.shared_head:
         source_scores = trained.rows("source", workspace.prepared.source.parts.test)
     some_texts = target.table.take(tested[:_LATENCY_TEXTS]).texts()
-    trained.finish(plan, None if folder is None else folder / DELTA)
+    trained.finish(plan, folder / DELTA if folder is not None and writes() else None)
     metrics, temperature = _metrics(workspace.prepared, scores, checked, source_scores)
     costs = {
         "trained_parameters": float(trained.trained_parameters),

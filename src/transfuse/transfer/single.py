@@ -3,18 +3,19 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transfuse.evaluation import Scorecard
 from transfuse.models import Store
-from transfuse.training import Callback
+from transfuse.training import Callback, writes
 from transfuse.transfer.folder import ModelFolder, load_model, save_model
 from transfuse.transfer.lock import claimed
 from transfuse.transfer.plan import Plan, read_plan
 from transfuse.transfer.prepared import prepare
-from transfuse.transfer.run import DELTA, run_plan
+from transfuse.transfer.run import DELTA, Outcome, run_plan
 from transfuse.transfer.workspace import Engines, Workspace
 
 __all__ = ["Result", "transfer"]
@@ -66,7 +67,8 @@ def transfer(
     """
     plan = recipe if isinstance(recipe, Plan) else read_plan(recipe)
     folder = Path(output)
-    with claimed(folder):
+    # Of several processes of one run the first holds the folder and writes; all of them learn.
+    with claimed(folder) if writes() else nullcontext():
         for callback in callbacks:
             callback.on_notice("reading and checking the data")
         prepared = prepare(plan)
@@ -78,15 +80,22 @@ def transfer(
         if done is not None:
             return Result(folder / "model", done.scorecard, resumed=True)
         outcome = run_plan(plan, workspace, folder, callbacks)
-        beside = folder / "model.new"
-        shutil.rmtree(beside, ignore_errors=True)
-        save_model(outcome, workspace, beside, folder)
-        (beside / "data.json").write_text(json.dumps(prepared.fingerprint), encoding="utf-8")
-        shutil.rmtree(folder / "model", ignore_errors=True)
-        beside.rename(folder / "model")
-        for part in (DELTA, "checkpoint"):
-            shutil.rmtree(folder / part, ignore_errors=True)
+        if writes():
+            _keep(outcome, workspace, folder)
     return Result(folder / "model", outcome.scorecard)
+
+
+def _keep(outcome: Outcome, workspace: Workspace, folder: Path) -> None:
+    """Put the model into its place, whole, and clear away what the run needed."""
+    beside = folder / "model.new"
+    shutil.rmtree(beside, ignore_errors=True)
+    save_model(outcome, workspace, beside, folder)
+    data = json.dumps(workspace.prepared.fingerprint)
+    (beside / "data.json").write_text(data, encoding="utf-8")
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    beside.rename(folder / "model")
+    for part in (DELTA, "checkpoint"):
+        shutil.rmtree(folder / part, ignore_errors=True)
 
 
 def _finished(folder: Path, plan: Plan, data: str) -> ModelFolder | None:

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
 from numpy.typing import NDArray
+from torch import nn
 
 from transfuse.models import (
     Encoder,
