@@ -25,9 +25,7 @@ _TASK = Classification(labels=("bad", "good"))
 @pytest.fixture
 def job(tiny: Callable[..., Path], tmp_path: Path) -> Callable[..., Job]:
     def make(tuning: Any = None, objectives: Any = None, **options: Any) -> Job:
-        network: Network = load_classifier(
-            tiny("bert"), _TASK.labels, task="target", pooling="mean"
-        )
+        network = load_classifier(tiny("bert"), _TASK.labels, task="target", pooling="mean")
         tuning = tuning or Full(learning_rate=1e-3)
         tuning.prepare(network, 0)
         inputs = read_inputs(network.encoder, _TEXTS)
