@@ -15,7 +15,7 @@ LONGEST_FILE = 350
 # From the top to the bottom: a line may import the lines below it, never those above it, and
 # neighbours on one line do not import each other.
 LINES = (
-    ("_register",),
+    ("__main__", "_register"),
     ("cli", "serving"),
     ("report",),
     ("study",),

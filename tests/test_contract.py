@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from transfuse.balancing import BALANCERS
-from transfuse.models import Engine, Network, Store, load_classifier, read_inputs
+from transfuse.models import Engine, Head, Network, Store, load_classifier, read_inputs
 from transfuse.objectives import OBJECTIVES, StreamTask
 from transfuse.recipe import build, describe, spec_of
 from transfuse.tasks import Classification
 from transfuse.training import Job, StreamData, Training, fit
 from transfuse.training.step import streams_of
-from transfuse.tuning import TUNINGS, Tuning
+from transfuse.tuning import TUNINGS, Scratch, Tuning
 
 _OPTIONS: dict[str, dict[str, Any]] = {"vera": {"rank": 4}, "peft": {"method": "lora"}}
 _ENCODERS = ("bert", "distilbert", "gpt2")
@@ -92,6 +92,26 @@ def test_stages_share_out_the_whole_run(name: str, tiny: Callable[..., Path]) ->
         counts = [key for group in stage.groups for key in group.names]
         assert len(counts) == len(set(counts)), "a parameter is in two groups"
         assert all(group.learning_rate > 0 for group in stage.groups)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling"), [("bert", "mean"), ("bert", "native"), ("roberta", "native")]
+)
+def test_nothing_that_a_stored_head_knows_survives_scratch(
+    kind: str, pooling: Any, tiny: Callable[..., Path]
+) -> None:
+    ends = []
+    for learnt in (0.0, 1.0):
+        network = load_classifier(tiny(kind), _TASK.labels, task="target", pooling=pooling)
+        head = network.heads["target"]
+        assert isinstance(head, Head)
+        with torch.no_grad():
+            for weight in head.parameters():
+                weight.add_(learnt)
+        Scratch().prepare(network, 1)
+        ends.append(network.state_dict())
+    for key, each in ends[0].items():
+        torch.testing.assert_close(each, ends[1][key], atol=0, rtol=0, msg=key)
 
 
 @pytest.mark.parametrize("name", ["lora", "dora", "ia3", "vera", "peft"])

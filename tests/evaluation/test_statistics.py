@@ -204,6 +204,74 @@ def test_a_gain_is_positive_when_better_and_turns_with_its_sides():
         assert gain.p == pytest.approx(2 / 2001)
 
 
+def right_on_more(k, seeds=3, rows=300):
+    """A baseline and a recipe that is right on k more of its rows, and equal on all others."""
+    baseline = np.random.default_rng(0).random((seeds, rows)) < 0.8
+    baseline[:, :k] = False
+    recipe = baseline.copy()
+    recipe[:, :k] = True
+    return recipe, baseline
+
+
+@pytest.mark.parametrize("k", range(1, 7))
+def test_a_few_documents_show_no_more_than_a_sign_test(k):
+    recipe, baseline = right_on_more(k)
+    labels = np.zeros(300, dtype=int)
+    bootstrap = Bootstrap(range(300), 3)
+    a, b = (bootstrap.replicates(ACCURACY, right_where(x), labels) for x in (recipe, baseline))
+    assert a.differing(b) == b.differing(a) == k
+    gain, loss = bootstrap.gain(a, b), bootstrap.gain(b, a)
+    exact = stats.binomtest(k, k).pvalue
+    for found in (gain, loss):
+        assert found.p >= exact
+        assert (found.p > 0.05) == (found.low <= 0 <= found.high)
+    assert gain.value == pytest.approx(k / 300)
+    # Six documents on one side are the fewest that a sign test finds at 5 %.
+    assert (gain.low > 0) == loss.negative == (k == 6)
+
+
+def test_documents_that_differ_are_counted_whatever_their_rows_and_seeds():
+    recipe, baseline = right_on_more(8)
+    labels = np.zeros(300, dtype=int)
+    for documents, differing in ((range(300), 8), (np.repeat(range(75), 4), 2)):
+        bootstrap = Bootstrap(documents, 3)
+        a, b = (bootstrap.replicates(ACCURACY, right_where(x), labels) for x in (recipe, baseline))
+        assert a.differing(b) == differing
+    # Other seeds in another order are no other documents.
+    turned = bootstrap.replicates(ACCURACY, right_where(recipe[::-1]), labels)
+    assert a.differing(turned) == 0
+    assert bootstrap.gain(a, turned).p == 1.0
+    rows = np.random.default_rng(1).random(300)
+    one, three = (
+        bootstrap.replicates(MSE, errors_of(np.tile(rows, (seeds, 1))), labels) for seeds in (1, 3)
+    )
+    assert one.differing(three) == 0
+
+
+def test_the_interval_and_the_p_value_agree_at_any_confidence():
+    labels = np.zeros(300, dtype=int)
+    for confidence in (0.5, 0.8, 0.9, 0.99):
+        bootstrap = Bootstrap(range(300), 3, replicates=999, confidence=confidence)
+        for k in range(1, 9):
+            a, b = (
+                bootstrap.replicates(ACCURACY, right_where(x), labels) for x in right_on_more(k)
+            )
+            gain = bootstrap.gain(a, b)
+            assert (gain.p > 1 - confidence) == (gain.low <= 0)
+
+
+def test_a_difference_on_many_documents_is_the_bootstraps_own():
+    recipe, baseline = right_on_more(40)
+    labels = np.zeros(300, dtype=int)
+    bootstrap = Bootstrap(range(300), 3)
+    a, b = (bootstrap.replicates(ACCURACY, right_where(x), labels) for x in (recipe, baseline))
+    gain = bootstrap.gain(a, b)
+    assert gain.p == 2 / 2001
+    # Forty of 300 rows in every seed: the interval is that of a share.
+    half = 1.96 * np.sqrt(40 / 300 * 260 / 300 / 300)
+    assert (gain.low, gain.high) == pytest.approx((40 / 300 - half, 40 / 300 + half), abs=0.006)
+
+
 def test_recipes_may_have_different_numbers_of_seeds():
     rng = np.random.default_rng(0)
     document = np.arange(200)

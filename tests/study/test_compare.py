@@ -1,12 +1,18 @@
 """A study through real worker processes, on a tiny encoder."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
+import yaml
 
 from recipes import small_recipe
 from transfuse.errors import RecipeError, RunLockedError
@@ -160,3 +166,37 @@ def test_a_mistake_that_all_recipes_share_is_told_once(tmp_path: Path) -> None:
     places = [problem.where for problem in caught.value.problems]
     assert sorted(places) == ["recipes.lora.tune.lora.rnak", "study", "train.epoch"]
     assert "Did you mean 'scratch'?" in str(caught.value)
+
+
+_STUDY = """
+import sys
+from transfuse import compare, read_recipe
+if __name__ == "__main__":
+    compare(read_recipe(sys.argv[1]), sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_study_leaves_no_worker_behind_and_goes_on(
+    tmp_path: Path, tiny: Callable[..., Path]
+) -> None:
+    recipe = _study(tmp_path, tiny("bert"), scratch={"tune": "scratch"}, full={"tune": "full"})
+    path, script = tmp_path / "study.yaml", tmp_path / "study.py"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    script.write_text(_STUDY, encoding="utf-8")
+    command = [sys.executable, "-W", "ignore", str(script), str(path), str(tmp_path / "out")]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    deadline = time.monotonic() + 90
+    while not list((tmp_path / "out").glob("runs/*/run.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert gone
+    assert not alive
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("runs/*/run.json")}
+    subprocess.run(command, check=True, timeout=120, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    assert (tmp_path / "out" / "study.parquet").exists()
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items())

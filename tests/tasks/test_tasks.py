@@ -23,7 +23,7 @@ def test_class_names_keep_number_order_and_equal_numbers_are_one_class() -> None
     task = Classification().fit([10, 9.0, 9, 2], "t")
     assert task.labels == ("2", "9", "10")
     assert task.encode([9.0, "10", 2], "t").tolist() == [1, 2, 0]
-    assert Classification().fit(["差", "好"], "t").decode(np.array([[0.1, 0.9]])) == ["好"]
+    assert Classification().fit(["差", "好"], "t").decode(np.array([[0.1, 0.9]])) == ["差"]
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,12 @@ def test_confidence_is_the_probability_of_the_answer() -> None:
 
 def test_several_labels_and_numbers(tmp_path: Path) -> None:
     source = write(tmp_path / "in.csv")
-    several = Model(MultiLabel(labels=("brief", "wordy"), threshold=0.4))
+    several = Model(MultiLabel(labels=("brief", "wordy")))
     (one,) = predict_texts(several, ["1234567890"])
     assert one.value == ["brief", "wordy"]
     assert one.confidence == 0.5
     predict_file(several, source, tmp_path / "several.csv", column="body")
-    assert read(tmp_path / "several.csv")[1][4] == "brief|wordy"
+    assert read(tmp_path / "several.csv")[1][4] == "wordy"
     number = Model(Regression(mean=0.0, deviation=1.0))
     predict_file(number, source, tmp_path / "number.csv", column="body", probabilities=True)
     head, first, *_ = read(tmp_path / "number.csv")
@@ -164,6 +164,15 @@ def test_the_text_column_is_given_or_the_recipes_or_inferred(tmp_path: Path) -> 
     notes = predict_file(elsewhere, source, tmp_path / "c.csv")
     assert elsewhere.asked[0][0] == "a short one"
     assert any("'body'" in note for note in notes)
+
+
+def test_a_file_is_read_as_the_target_was(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_bytes('text,label\n5" or 6" né,nan\nplain,null\n'.encode("latin-1"))
+    target = {"encoding": "latin-1", "quotes": False, "label_names": True}
+    model = Model(recipe={"data": {"target": target}})
+    evaluate_file(model, source)
+    assert model.asked == [['5" or 6" né', "plain"]]
 
 
 def test_a_failure_half_way_leaves_what_was_there(

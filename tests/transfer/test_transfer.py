@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from recipes import small_recipe, write_reviews
-from transfuse.data import Table
 from transfuse.errors import DataError, ModelError
 from transfuse.models import Engine
 from transfuse.transfer import Engines, load_model, read_plan, transfer
@@ -89,7 +88,8 @@ def test_several_labels_and_numbers_go_all_the_way(
     model: str, tmp_path: Path, tiny: Callable[..., Path]
 ) -> None:
     write_reviews(tmp_path / "target.jsonl")
-    rows = [json.loads(line) for line in (tmp_path / "target.jsonl").open(encoding="utf-8")]
+    written = (tmp_path / "target.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in written.splitlines()]
     for kind, label in (
         ("multilabel", lambda row: [row["label"], "film"] if "film" in row["text"] else []),
         ("regression", lambda row: 2.5 if row["label"] == "good" else -1.5),
@@ -176,13 +176,10 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_tfidf_model_answers_the_same_from_its_folder(tmp_path: Path) -> None:
-    recipe = small_recipe(tmp_path, "", model="tfidf")
+    recipe = small_recipe(tmp_path, "") | {"model": "tfidf"}
     result = _do(recipe, tmp_path / "out")
     model = load_model(result.folder)
-    table = Table.from_dict(
-        {"text": ["so fine and good", "bad 很差", ""], "label": ["a", "b", "a"]}
-    )
-    scores = model.scores(table.texts())
+    scores = model.scores(["so fine and good", "bad 很差", ""])
     assert scores.shape == (3, 2)
     np.testing.assert_allclose(scores.sum(1), 1.0)
     assert model.predict(["very good and fine", "poor and bad"]) == ["good", "bad"]

@@ -61,6 +61,14 @@ class Head(nn.Module, ABC):
         A solver for logistic regression may set its weights directly.
         """
 
+    @abstractmethod
+    def reset(self, seed: int) -> None:
+        """Draw fresh weights, in place: nothing that was learnt stays.
+
+        Args:
+            seed: Seed of the fresh weights.
+        """
+
 
 class LinearHead(Head):
     """Dropout and one linear layer on the pooled vector.
@@ -96,10 +104,7 @@ class LinearHead(Head):
         self.problem_type = problem_type
         self.dropout = nn.Dropout(dropout)
         self.classifier: nn.Linear = nn.utils.skip_init(nn.Linear, dim, outputs)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            self.classifier.weight.normal_(0.0, 0.02, generator=generator)
-            self.classifier.bias.zero_()
+        self.reset(seed)
 
     def forward(self, encoded: Encoded, batch: Batch) -> torch.Tensor:
         """See `Head.forward`."""
@@ -114,6 +119,13 @@ class LinearHead(Head):
     def linear(self) -> nn.Linear | None:
         """See `Head.linear`."""
         return self.classifier
+
+    def reset(self, seed: int) -> None:
+        """See `Head.reset`; the weights are those that the constructor draws from this seed."""
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.classifier.weight.normal_(0.0, 0.02, generator=generator)
+            self.classifier.bias.zero_()
 
 
 class _StandIn(nn.Module):
@@ -196,6 +208,14 @@ class NativeHead(Head):
         layers = [part for part in self.model.modules() if list(part.parameters(recurse=False))]
         only = layers[0] if len(layers) == 1 else None
         return only if isinstance(only, nn.Linear) else None
+
+    def reset(self, seed: int) -> None:
+        """See `Head.reset`; each layer is drawn as torch draws a new one of its kind."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for part in self.model.modules():
+                if callable(draw := getattr(part, "reset_parameters", None)):
+                    draw()
 
     @contextmanager
     def whole(self, backbone: nn.Module) -> Iterator[Any]:

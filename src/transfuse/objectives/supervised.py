@@ -3,6 +3,7 @@
 Together they are joint learning, L = L_target + lambda * L_source.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +12,21 @@ from torch import nn
 
 from transfuse.objectives.base import Objective, Ramp, Step
 
-__all__ = ["Source", "Target"]
+__all__ = ["Source", "Target", "check_weight"]
+
+
+def check_weight(weight: float | Ramp) -> None:
+    """Refuse a weight that would turn a loss into a gain, or into no number.
+
+    Args:
+        weight: The weight of an objective's losses.
+
+    Raises:
+        ValueError: If it, or an end of it, is negative or not finite.
+    """
+    ends = (weight.start, weight.end) if isinstance(weight, Ramp) else (weight,)
+    if not all(0 <= end < math.inf for end in ends):
+        raise ValueError("weight is 0 or above")
 
 
 @dataclass(frozen=True)
@@ -31,12 +46,13 @@ class _Labelled(Objective):
     stream: ClassVar[str]
 
     def __post_init__(self) -> None:
+        check_weight(self.weight)
         if not 0 <= self.smoothing < 1:
             raise ValueError("smoothing lies in [0, 1)")
-        if self.gamma < 0:
-            raise ValueError("gamma is not negative")
-        if self.share <= 0:
-            raise ValueError("share is above 0")
+        if not 0 <= self.gamma < math.inf:
+            raise ValueError("gamma is 0 or above")
+        if not 0 < self.share < math.inf:
+            raise ValueError("share is a number above 0")
 
     @property
     def streams(self) -> tuple[str, ...]:

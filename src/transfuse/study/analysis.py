@@ -163,6 +163,7 @@ def _scores(target: _Side, cells: Mapping[Cell, Sequence[Run]], prepared: Prepar
 
 
 def _at(replicates: Mapping[Cell, Replicates], recipe: str, budget: int) -> Replicates | None:
+    """A recipe at a budget; one without target labels is kept at 0 and stands at each."""
     return replicates.get((recipe, budget), replicates.get((recipe, 0)))
 
 

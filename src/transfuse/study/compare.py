@@ -12,11 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transfuse.errors import DataError, Problem
 from transfuse.evaluation import METRICS, evaluate
 from transfuse.files import write_whole
 from transfuse.study.analysis import Number, analyse, as_columns
 from transfuse.study.cores import cores_here
-from transfuse.study.jobs import Run, RunKey, plan_of, run_all, work
+from transfuse.study.jobs import Run, RunKey, count_done, plan_of, run_all, work
 from transfuse.study.plan import StudyPlan, read_study
 from transfuse.study.watch import Watcher
 from transfuse.transfer import Plan, Prepared, prepare
@@ -56,16 +57,18 @@ def compare(
         prepared = prepare(study.shared)
         for note in prepared.notes:
             watcher.on_notice(note)
-        tasks = _runs_of(study)
+        _check_parts(prepared)
+        tasks = _runs_of(study, prepared)
         workers = study.comparison.workers or cores_here()
         watcher.on_begin({key: work(plan, prepared) for key, plan, _ in tasks}, workers)
+        before = count_done(tasks, prepared, folder / "runs")
         runs = run_all(tasks, prepared, folder / "runs", workers, watcher.on_run)
         watcher.on_notice("comparing")
         numbers = analyse(study, prepared, runs)
         best = _best(study, prepared, runs)
         if study.comparison.keep == "best" and best is not None and best.model is not None:
             _keep(best.model, folder / "model")
-        seconds = time.monotonic() - began + _earlier(folder)
+        seconds = _seconds(folder, began, runs, before)
         told = _description(study, prepared, numbers, seconds, best)
         pq.write_table(pa.table(as_columns(numbers)), folder / ".study.parquet.new")
         (folder / ".study.parquet.new").replace(folder / "study.parquet")
@@ -73,13 +76,28 @@ def compare(
     return folder
 
 
-def _runs_of(study: StudyPlan) -> list[tuple[RunKey, Plan, bool]]:
+def _check_parts(prepared: Prepared) -> None:
+    """Intervals need several documents to be drawn from; better said before than after the runs."""
+    for domain in (prepared.target, prepared.source):
+        if domain is not None and len(set(domain.documents(domain.parts.test))) < 2:
+            raise DataError(
+                Problem(
+                    domain.table.name,
+                    f"{len(domain.parts.test)} test rows in fewer than two documents",
+                    "at least two test documents, to put intervals on scores",
+                    "Raise `split.test`, or name another `group` column.",
+                )
+            )
+
+
+def _runs_of(study: StudyPlan, prepared: Prepared) -> list[tuple[RunKey, Plan, bool]]:
     """Every run: its key, its plan, and whether its model may be kept."""
+    every = len(prepared.target.parts.train)
     comparison = study.comparison
     keep = comparison.keep == "best"
     runs = []
     for name, plan in study.plans.items():
-        budgets: Sequence[int] = comparison.budgets or (plan.budget or 0,)
+        budgets: Sequence[int] = comparison.budgets or (plan.budget or every,)
         if "target" not in plan.streams:
             budgets = (0,)
         for budget in budgets:
@@ -91,11 +109,20 @@ def _runs_of(study: StudyPlan) -> list[tuple[RunKey, Plan, bool]]:
 
 
 def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | None:
-    """The kept run whose recipe validates best over all seeds at the largest budget."""
+    """The first run of the recipe that validates best over all seeds at its largest budget."""
     checked = prepared.target.parts.validation
-    kept = [run for run in runs if run.model is not None]
-    if not len(checked) or not kept:
-        return kept[0] if kept else None
+    if not len(checked):
+        return None
+    largest = {
+        name: max(r.key.budget for r in runs if r.key.recipe == name) for name in study.plans
+    }
+    candidates = [
+        run
+        for run in runs
+        if run.key.seed == study.comparison.seeds[0]
+        and run.key.budget == largest[run.key.recipe]
+        and run.key.recipe not in study.baselines
+    ]
     task = prepared.target.task
     sign = 1 if METRICS[task.primary].higher_is_better else -1
 
@@ -107,7 +134,7 @@ def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | No
         ]
         return sign * sum(each[task.primary] for each in found) / len(found)
 
-    return max(kept, key=score)
+    return max(candidates, key=score, default=None)
 
 
 def _keep(model: Path, place: Path) -> None:
@@ -119,12 +146,15 @@ def _keep(model: Path, place: Path) -> None:
     beside.rename(place)
 
 
-def _earlier(folder: Path) -> float:
-    """Seconds that finished the study before, if this call found all of it done."""
+def _seconds(folder: Path, began: float, done: Sequence[Run], before: int) -> float | None:
+    """The study's wall time: of this call, if it did all runs; else what an earlier call told."""
+    if not before:
+        return time.monotonic() - began
     try:
-        return float(json.loads((folder / "study.json").read_text(encoding="utf-8"))["seconds"])
+        told = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return 0.0
+        return None
+    return told["seconds"] if before == len(done) else None
 
 
 def _headline(study: StudyPlan, numbers: Sequence[Number], best: Run | None) -> dict[str, Any]:
@@ -138,7 +168,9 @@ def _headline(study: StudyPlan, numbers: Sequence[Number], best: Run | None) -> 
         return {}
     budget = max(number.budget for _, number in gains)
     chosen = [pair for pair in gains if best is not None and pair[1].recipe == best.key.recipe]
-    row, number = next((pair for pair in chosen if pair[1].budget == budget), gains[-1])
+    if not chosen:
+        return {}
+    row, number = next((pair for pair in chosen if pair[1].budget == budget), chosen[-1])
     return {
         "recipe": number.recipe,
         "budget": number.budget,
@@ -151,7 +183,7 @@ def _description(
     study: StudyPlan,
     prepared: Prepared,
     numbers: Sequence[Number],
-    seconds: float,
+    seconds: float | None,
     best: Run | None,
 ) -> dict[str, Any]:
     target = prepared.target

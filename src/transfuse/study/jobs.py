@@ -7,9 +7,12 @@ does only what is missing.
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -145,8 +148,16 @@ def load_run(folder: Path, key: RunKey, identity: str) -> Run | None:
 
 def identity_of(plan: Plan, prepared: Prepared) -> str:
     """Fingerprint of a run's plan and data."""
-    told = json.dumps([plan.recipe(), prepared.fingerprint], sort_keys=True, default=str)
-    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    names = ("torch", "transformers", "peft", "scikit-learn")
+    told = [plan.work(), prepared.fingerprint, {name: version(name) for name in names}]
+    text = json.dumps(told, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def count_done(plans: Sequence[tuple[RunKey, Plan, bool]], prepared: Prepared, folder: Path) -> int:
+    """How many of a study's runs are finished already."""
+    found = [load_run(folder, key, identity_of(plan, prepared)) for key, plan, _ in plans]
+    return sum(run is not None for run in found)
 
 
 def run_all(
@@ -233,13 +244,14 @@ def _listen(
         try:
             event, key, error = told.get(timeout=1.0)
         except Empty:
-            if any(process.exitcode not in (None, 0) for process in processes):
+            codes = [process.exitcode for process in processes]
+            if any(code not in (None, 0) for code in codes) or None not in codes:
                 raise TrainingError(
                     Problem(
                         "study",
-                        "a worker process died, most often for want of memory",
-                        fix="Run the same command again to go on; with `study: {workers: 1}` it "
-                        "needs less memory.",
+                        "a worker process died; what it printed stands above",
+                        fix="Run the same command again to go on. If memory ran out, "
+                        "`study: {workers: 1}` needs less.",
                     )
                 ) from None
             continue
@@ -264,6 +276,7 @@ def _work(
     told: "Queue[tuple[str, RunKey, TransfuseError | None]]",
 ) -> None:
     """One worker: as many runs as it gets, on cores of its own."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     share_cores(number, workers)
     hold_memory()
     workspace = Workspace(prepared, Engines(), Store())
@@ -280,13 +293,32 @@ def _work(
             told.put(("done", task.key, None))
 
 
+def _clear_other(beside: Path, identity: str) -> None:
+    """Leave in a run's working folder only what the same run began."""
+    mark = beside / "identity"
+    if not mark.exists() or mark.read_text(encoding="utf-8") != identity:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        mark.write_text(identity, encoding="utf-8")
+
+
+def _end_with_parent() -> None:
+    """End this worker when the study is killed; an orphan would go on for nobody."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    # Nothing half-done has a final name, so there is nothing to clear away.
+    os._exit(1)
+
+
 def _run_one(task: _Task, workspace: Workspace) -> None:
     """Do one run and leave its folder, whole or not at all."""
     place = task.folder / task.key.folder
     beside = task.folder / f"{task.key.folder}.new"
     shutil.rmtree(place, ignore_errors=True)
+    _clear_other(beside, task.identity)
     outcome = run_plan(task.plan, workspace, beside)
-    beside.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(beside / "model", ignore_errors=True)
     if task.keep_model:
         save_model(outcome, workspace, beside / "model", beside)
     arrays = {"test": outcome.scores, "validation": outcome.validation_scores}

@@ -113,6 +113,16 @@ def read_study(recipe: Mapping[str, Any]) -> StudyPlan:
         raise RecipeError(Problem("recipes", f"got {given!r}", "recipes by name"))
     plans = {}
     for name, over in given.items():
+        if over is not None and not isinstance(over, Mapping):
+            problems.append(
+                Problem(
+                    f"recipes.{name}",
+                    f"got {over!r}",
+                    "what is different in this recipe, as key: value",
+                    "For instance {tune: full}.",
+                )
+            )
+            continue
         try:
             own = {"name": str(name), "title": "", "description": ""}
             plans[str(name)] = read_plan(merge({**common, **own}, over or {}), f"recipes.{name}")

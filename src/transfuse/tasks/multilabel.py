@@ -31,9 +31,6 @@ class MultiLabel(Task):
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each label's positive rows by its negative ones. Default: none."""
 
-    threshold: float = 0.5
-    """Probability from which a label is given. Default: 0.5."""
-
     kind = "multilabel"
     problem_type = "multi_label_classification"
     metrics = ("micro_f1", "label_macro_f1", "subset_accuracy", "hamming_loss")
@@ -111,8 +108,8 @@ class MultiLabel(Task):
         return logits.float().sigmoid()
 
     def decode(self, scores: NDArray[Any]) -> list[list[str]]:
-        """The names of the labels at or above the threshold."""
+        """The names of the labels that are as likely as not, or more."""
         return [
-            [name for name, score in zip(self.labels, row, strict=True) if score >= self.threshold]
+            [name for name, score in zip(self.labels, row, strict=True) if score >= 0.5]
             for row in scores
         ]

@@ -21,7 +21,6 @@ from transfuse.training.callbacks import Callback, StepReport
 from transfuse.training.checkpoint import (
     Position,
     load_checkpoint,
-    optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
 )
@@ -31,6 +30,7 @@ from transfuse.training.optimizer import Schedule, build_optimizer
 from transfuse.training.runtime import Runtime
 from transfuse.training.selection import Selection, validation_scores
 from transfuse.training.solver import solve_best
+from transfuse.training.state import pack, unpack
 from transfuse.training.step import TrainModule
 from transfuse.training.stepper import Stepper
 from transfuse.tuning import Stage, frozen_layers
@@ -162,6 +162,10 @@ class _Loop:
         steps = self._steps(stage)
         for callback in self.callbacks:
             callback.on_stage(stage, index, len(self.job.stages), steps)
+        if self.selection is not None and index and found is None:
+            # A stage begins from the best weights so far and with all its patience.
+            self.selection.restore(self.parameters)
+            self.selection.stale = 0
         moving = self._free(stage)
         frozen = self._frozen(moving)
         self.module.frozen = frozen
@@ -329,34 +333,14 @@ class _Loop:
             stale=0 if self.selection is None else self.selection.stale,
             seconds=self.saved - self.began,
         )
-        tensors = {f"module.{name}": value for name, value in self.module.state_dict().items()}
-        if self.balancing is not None:
-            states = self.balancing.state_dict()
-            tensors |= {f"balancing.{name}": value for name, value in states.items()}
-        if self.selection is not None:
-            tensors |= {f"best.{name}": value for name, value in self.selection.weights.items()}
-        tensors |= optimizer_tensors(optimizer, "optimizer.")
-        tensors["rng"] = torch.get_rng_state()
+        tensors = pack(self.module, self.balancing, self.selection, optimizer)
         if self.runtime.is_main:
             save_checkpoint(self.folder, position, tensors)
         self.runtime.wait()
 
     def _restore(self, position: Position, tensors: Mapping[str, torch.Tensor]) -> None:
-        self.module.load_state_dict(_part(tensors, "module."))
-        if self.balancing is not None:
-            self.balancing.load_state_dict(_part(tensors, "balancing."))
-        if self.selection is not None:
-            self.selection.weights = _part(tensors, "best.")
-            self.selection.best, self.selection.stale = position.best, position.stale
+        unpack(self.module, self.balancing, self.selection, position, tensors)
         self.history = list(position.history)
         self.began -= position.seconds
         for callback in self.callbacks:
             callback.on_notice(f"resuming at step {position.step} of stage {position.stage + 1}")
-
-
-def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

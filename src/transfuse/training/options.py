@@ -1,5 +1,6 @@
 """The options of training: `train:` in a recipe."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,8 +77,8 @@ class Training:
     nowhere."""
 
     def __post_init__(self) -> None:
-        if self.epochs <= 0:
-            raise ValueError("epochs is above 0")
+        if not 0 < self.epochs < math.inf:
+            raise ValueError("epochs is a number above 0")
         if self.min_steps < 0 or (self.max_steps is not None and self.max_steps < 1):
             raise ValueError("min_steps is not negative and max_steps is at least 1")
         for name in ("batch_size", "batch_tokens", "accumulate"):
@@ -87,6 +88,20 @@ class Training:
             raise ValueError("warmup lies in [0, 1)")
         if self.patience is not None and self.patience < 1:
             raise ValueError("patience is at least 1")
+        if self.evaluations < 0:
+            raise ValueError("evaluations is 0 or above")
+        for name in ("clip", "weight_decay", "penalty"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} is 0 or above")
+        if not 0 <= self.momentum < 1:
+            raise ValueError("momentum lies in [0, 1)")
+        if self.checkpoint_steps is not None and self.checkpoint_steps < 1:
+            raise ValueError("checkpoint_steps is at least 1")
+        if not self.checkpoint_seconds > 0:
+            raise ValueError("checkpoint_seconds is above 0")
+        if self.tracker is not None:
+            _check_tracker(self.tracker)
 
     def steps(self, batches_per_epoch: int) -> int:
         """The number of optimizer steps of a run.
@@ -96,3 +111,12 @@ class Training:
         """
         steps = max(round(self.epochs * batches_per_epoch / self.accumulate), self.min_steps, 1)
         return steps if self.max_steps is None else min(steps, self.max_steps)
+
+
+def _check_tracker(name: str) -> None:
+    # Importing accelerate takes seconds that recipes without a tracker should not pay.
+    from accelerate.utils import LoggerType
+
+    known = sorted(str(kind.value) for kind in LoggerType)
+    if name not in known:
+        raise ValueError(f"tracker is one of {', '.join(known)}")

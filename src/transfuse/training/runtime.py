@@ -32,7 +32,10 @@ class Runtime:
 
     def __init__(self, tracker: str | None = None, folder: Path | None = None) -> None:
         self._accelerator = Accelerator(
-            cpu=not torch.cuda.is_available(), log_with=tracker, project_dir=folder
+            # Nothing here has run on an accelerator yet, so none is taken unasked.
+            cpu=True,
+            log_with=tracker,
+            project_dir=folder,
         )
         if tracker is not None:
             self._accelerator.init_trackers("curves")
@@ -79,11 +82,6 @@ class Runtime:
     def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
         """Scale the gradient down to a norm, if it is longer."""
         self._accelerator.clip_grad_norm_(parameters, norm)
-
-    def unwrap(self, module: nn.Module) -> nn.Module:
-        """The module that `prepare` wrapped."""
-        inner: nn.Module = self._accelerator.unwrap_model(module)
-        return inner
 
     def wait(self) -> None:
         """Wait for all processes."""

@@ -1,5 +1,6 @@
 """The choices of a recipe beside tuning, objectives and balancer: which model, which data."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -29,6 +30,14 @@ class Pretrained:
     """Dropout inside the encoder while it trains; without it a step takes about a tenth less.
     Default: what the model was pretrained with."""
 
+    def __post_init__(self) -> None:
+        if self.max_length < 2:
+            raise ValueError("max_length is at least 2")
+        if not 0 <= self.dropout < 1:
+            raise ValueError("dropout lies in [0, 1)")
+        if self.encoder_dropout is not None and not 0 <= self.encoder_dropout < 1:
+            raise ValueError("encoder_dropout lies in [0, 1)")
+
 
 @dataclass(frozen=True)
 class Tfidf:
@@ -52,6 +61,13 @@ class Tfidf:
     strength: float | None = None
     """Inverse strength C of the L2 penalty. Default: the one of a small grid with the least
     validation log-loss; 1 without validation rows."""
+
+    def __post_init__(self) -> None:
+        for name in ("words", "min_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1")
+        if self.strength is not None and not 0 < self.strength < math.inf:
+            raise ValueError("strength is a number above 0")
 
 
 MODELS: dict[str, type[Pretrained] | type[Tfidf]] = {"pretrained": Pretrained, "tfidf": Tfidf}

@@ -140,7 +140,7 @@ def fit_classical(
         return float(-np.log(np.maximum(shares, 1e-12)).mean())
 
     if options.strength is not None or validation is None:
-        model = fitted(options.strength or 1.0)
+        model = fitted(1.0 if options.strength is None else options.strength)
     else:
         model = min((fitted(strength) for strength in _STRENGTHS), key=loss)
     vocabulary = {word: int(index) for word, index in vectorizer.vocabulary_.items()}

@@ -9,7 +9,7 @@ from typing import Any
 from transfuse.balancing import BALANCERS, Balancer, Fixed
 from transfuse.data import Cleaning, Splitting
 from transfuse.errors import Problem, RecipeError
-from transfuse.objectives import OBJECTIVES, Objective, Source, Target
+from transfuse.objectives import OBJECTIVES, Objective, Ramp, Source, Target
 from transfuse.recipe import build, build_options, nearest, spec_of
 from transfuse.tasks import TASKS, Task
 from transfuse.training import Training, streams_of
@@ -53,6 +53,11 @@ class Plan:
     def streams(self) -> tuple[str, ...]:
         """The streams that the objectives read."""
         return streams_of(self.learn)
+
+    def work(self) -> dict[str, Any]:
+        """What the recipe says that changes the result: all but its name and description."""
+        told = self.recipe()
+        return {key: told[key] for key in told if key not in {"name", "title", "description"}}
 
     def recipe(self) -> dict[str, Any]:
         """The plan as a recipe that gives the same plan again."""
@@ -143,6 +148,15 @@ def _data(spec: Any, path: str) -> dict[str, TableChoice]:
     for use, choice in spec.items():
         if use not in _TABLES or choice is None:
             continue
+        if isinstance(choice, TableChoice):
+            made[use] = choice
+            continue
+        if not isinstance(choice, (str, Mapping)):
+            found = Problem(
+                f"{path}.{use}", f"got {choice!r}", "a path, or options", "Or {path: my.csv}."
+            )
+            problems.append(found)
+            continue
         try:
             options = {"path": choice} if isinstance(choice, str) else dict(choice)
             absent = [role for role in TableChoice.named_roles() if options.get(role, "") is None]
@@ -223,6 +237,10 @@ def _inconsistencies(plan: Plan, at: Callable[[str], str]) -> list[Problem]:
         Problem(at("learn"), f"two objectives give the loss {name!r}", fix="Keep one.")
         for name in sorted({name for name in names if names.count(name) > 1})
     )
+    if all(_never_counts(objective) for objective in plan.learn):
+        found.append(
+            Problem(at("learn"), "every weight is 0", fix="Give one objective a weight above 0.")
+        )
     if plan.budget == 0 and "target" in plan.streams:
         found.append(
             Problem(
@@ -236,6 +254,12 @@ def _inconsistencies(plan: Plan, at: Callable[[str], str]) -> list[Problem]:
     ):
         found.append(Problem(at("learn"), "TF-IDF learns from `target` and `source` only"))
     return found
+
+
+def _never_counts(objective: Objective) -> bool:
+    weight = objective.weight
+    ends = (weight.start, weight.end) if isinstance(weight, Ramp) else (weight,)
+    return not any(ends)
 
 
 def _changed(options: Any) -> dict[str, Any]:

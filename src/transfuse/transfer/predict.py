@@ -173,11 +173,13 @@ def _open(
 
     Only the given roles are looked for: other columns are carried along, whatever is in them.
     """
-    options = ReadOptions(encoding=str(_choice(model).get("encoding", "utf-8")))
+    names = ("encoding", "quotes", "label_names")
+    written = _choice(model)
+    options = ReadOptions(**{name: written[name] for name in names if name in written})
     loaded = load_path(Path(source), None, options)
     roles: dict[Role, str] = {}
     for role, column in given.items():
-        known = _choice(model).get(str(role))
+        known = written.get(str(role))
         if column is not None:
             roles[role] = column
         elif known in loaded.dataset.column_names:

@@ -66,8 +66,10 @@ class Prepared:
         digest = hashlib.blake2b(digest_size=16)
         for domain in (self.target, self.source):
             if domain is not None:
-                digest.update(domain.table.fingerprint.encode())
                 digest.update(repr(domain.task).encode())
+                digest.update(np.ascontiguousarray(domain.targets).tobytes())
+                # The rows in their order, since a run is scored on rows by number.
+                digest.update(b"".join(domain.table.row_keys()))
                 for part in (domain.parts.train, domain.parts.validation, domain.parts.test):
                     digest.update(part.tobytes())
         return digest.hexdigest()
@@ -148,6 +150,15 @@ def prepare(plan: Plan) -> Prepared:
     task = (plan.task or task_for(_labels(target_table, parts.train))).fit(
         _labels(target_table, parts.train), f"{target_table.name} (training rows)"
     )
+    if not len(parts.test):
+        raise DataError(
+            Problem(
+                target_table.name,
+                "no row is left to test on",
+                "test rows",
+                "Raise `split.test` above 0, or name a table under `data.test`.",
+            )
+        )
     target = Domain(target_table, parts, _encode(task, target_table), task)
     cards = {"target": target_card}
     source = None
@@ -200,10 +211,14 @@ def _with_fixed_parts(plan: Plan, table: Table, notes: list[str]) -> tuple[Table
     )
     parts = split(table, shares, _SPLIT_SEED)
     rows = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    keys = set(table.row_keys())
     for use, other in fixed.items():
         rows[use] = np.arange(len(table), len(table) + len(other), dtype=np.int64)
-        shared = sum(key in keys for key in other.row_keys())
+        found = overlap(table, other)
+        shared = len(found.exact)
+        if found.near:
+            notes.append(
+                f"{use}: {len(found.near)} rows are nearly the same as others of the target"
+            )
         if shared:
             raise DataError(
                 Problem(
@@ -220,10 +235,13 @@ def _with_fixed_parts(plan: Plan, table: Table, notes: list[str]) -> tuple[Table
 def _source_domain(plan: Plan, table: Table, target: Domain, notes: list[str]) -> Domain:
     """The source, without rows that the target is scored on, split for its own test rows."""
     scored = target.table.take(np.concatenate([target.parts.validation, target.parts.test]))
-    leaks = sorted({row for row, _ in overlap(table, scored).exact})
-    if leaks:
-        kept = np.setdiff1d(np.arange(len(table)), np.array(leaks))
-        notes.append(f"source: {len(leaks)} rows left out, since the target is scored on them")
+    leaks = overlap(scored, table).rows
+    if len(leaks):
+        kept = np.setdiff1d(np.arange(len(table)), np.asarray(leaks))
+        notes.append(
+            f"source: {len(leaks)} rows left out, since the target is scored on them or on rows "
+            "that are nearly the same"
+        )
         table = table.take(kept)
     shares = Splitting(test=min(plan.split.test, _SOURCE_TEST), validation=0.0)
     parts = split(table, shares, _SPLIT_SEED)

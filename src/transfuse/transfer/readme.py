@@ -2,7 +2,7 @@
 
 from transfuse.evaluation import METRICS
 from transfuse.models import LinearHead, Network
-from transfuse.tasks import Task
+from transfuse.tasks import Regression, Task
 from transfuse.transfer.choices import Pretrained
 from transfuse.transfer.classical import ClassicalModel
 from transfuse.transfer.run import Outcome
@@ -48,11 +48,11 @@ was fitted on validation rows.
 transfuse predict THIS_FOLDER my.csv --output predictions.csv
 ```
 
-{_loading(model)}
+{_loading(model, task)}
 """
 
 
-def _loading(model: Network | ClassicalModel) -> str:
+def _loading(model: Network | ClassicalModel, task: Task) -> str:
     if isinstance(model, ClassicalModel):
         return "From Python: `transfuse.load_model(folder).predict(texts)`."
     custom = isinstance(model.heads["target"], LinearHead)
@@ -70,4 +70,15 @@ def _loading(model: Network | ClassicalModel) -> str:
 classify = pipeline("text-classification", model="THIS_FOLDER")
 ```
 
-Its probabilities are those before the temperature."""
+{_scale(task, custom)}"""
+
+
+def _scale(task: Task, custom: bool) -> str:
+    """How the numbers of transformers differ from those of Transfuse."""
+    if not isinstance(task, Regression):
+        return "Its probabilities are those before the temperature."
+    library = "The class" if custom else "Plain transformers"
+    return (
+        f"{library} gives values in standard deviations: multiply them by {task.deviation!r}\n"
+        f"and add {task.mean!r} to turn them back into the labels' own scale."
+    )

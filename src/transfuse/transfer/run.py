@@ -247,7 +247,7 @@ def _fingerprint(plan: Plan, workspace: Workspace, rows: Rows) -> str:
     prepared = workspace.prepared
     engines = workspace.engines
     told = {
-        "recipe": plan.recipe(),
+        "recipe": plan.work(),
         "rows": {name: _digest(prepared.domain(name).table, kept) for name, kept in rows.items()},
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
         "engines": [_arithmetic(engines.encode), _arithmetic(engines.train)],

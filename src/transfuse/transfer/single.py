@@ -104,5 +104,6 @@ def _finished(folder: Path, plan: Plan, data: str) -> ModelFolder | None:
         return None
     found = load_model(folder)
     same_data = json.loads((folder / "data.json").read_text(encoding="utf-8")) == data
-    same_recipe = found.recipe == json.loads(json.dumps(plan.recipe(), default=list))
+    wanted = json.loads(json.dumps(plan.work(), default=list))
+    same_recipe = {key: found.recipe.get(key) for key in wanted} == wanted
     return found if same_data and same_recipe else None

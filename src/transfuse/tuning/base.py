@@ -7,9 +7,10 @@ built never moves. Tunings speak of layers from input to output and know nothing
 encoder reads.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from torch import nn
@@ -49,7 +50,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Tuning(ABC):
-    """What moves."""
+    """What moves.
+
+    Raises:
+        ValueError: If an option named `learning_rate` or `..._learning_rate` is not a number
+            above 0.
+    """
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            rate = getattr(self, option.name)
+            if option.name.endswith("learning_rate") and not 0 < rate < math.inf:
+                raise ValueError(f"{option.name} is a number above 0")
 
     def prepare(self, network: Network, seed: int) -> None:
         """Change the network before training, in place: fresh weights, adapters.

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from transfuse.models import Network, TextEncoder, reinitialise
+from transfuse.data import seed_for
+from transfuse.models import Head, Network, TextEncoder, reinitialise
 from transfuse.tuning.base import Group, Stage, Tuning, head_group, layer_names
 
 __all__ = ["Full", "Scratch", "Top"]
@@ -43,10 +44,16 @@ class Scratch(Tuning):
     """Peak rate of all weights. Default: 3e-4."""
 
     def prepare(self, network: Network, seed: int) -> None:
-        """Give every encoder fresh weights."""
+        """Give every encoder and every head fresh weights.
+
+        A head that came with the source model knows the source too.
+        """
         for encoder in network.encoders.values():
             assert isinstance(encoder, TextEncoder)
             reinitialise(encoder, seed)
+        for name, head in network.heads.items():
+            assert isinstance(head, Head)
+            head.reset(seed_for(seed, "head", name))
 
     def stages(self, network: Network) -> tuple[Stage, ...]:
         """One stage."""
@@ -71,6 +78,7 @@ class Top(Tuning):
     """Peak rate of the head. Default: 1e-3."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.layers < 1:
             raise ValueError("layers is at least 1; use `frozen` to train the head alone")
 

@@ -23,6 +23,11 @@ def _text_encoders(network: Network) -> list[TextEncoder]:
     return [each for each in network.encoders.values() if isinstance(each, TextEncoder)]
 
 
+def _check_rank(rank: int) -> None:
+    if rank < 1:
+        raise ValueError("rank is at least 1")
+
+
 @dataclass(frozen=True)
 class _Adapter(Tuning):
     """The source weights are frozen, a small delta and the head move."""
@@ -64,6 +69,8 @@ class _Adapter(Tuning):
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             # peft sees by itself that GPT-2 stores its matrices transposed, and says so each time.
             warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
+            # And it asks transformers 5 for an attribute by its old name.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
             torch.manual_seed(seed)
             for encoder in _text_encoders(network):
                 backbone: Any = encoder.backbone
@@ -117,6 +124,12 @@ class Lora(_Adapter):
     dropout: float = 0.0
     """Dropout on the delta's input. Default: 0."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_rank(self.rank)
+        if not 0 <= self.dropout < 1:
+            raise ValueError("dropout lies in [0, 1)")
+
     peft_type: ClassVar[str] = "LORA"
 
     @property
@@ -163,6 +176,10 @@ class Vera(_Adapter):
 
     learning_rate: float = 5e-3
     """Peak rate of the scales. Default: 5e-3."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_rank(self.rank)
 
     peft_type: ClassVar[str] = "VERA"
 

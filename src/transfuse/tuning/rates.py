@@ -1,5 +1,6 @@
 """All layers, each at a rate of its own."""
 
+import math
 from dataclasses import dataclass
 
 from transfuse.models import Network
@@ -26,6 +27,7 @@ class Layerwise(Tuning):
     """Peak rate of the head. Default: 1e-3."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.decay <= 1:
             raise ValueError("decay lies in (0, 1]")
 
@@ -51,8 +53,9 @@ class Discriminative(Tuning):
     """Peak rate of the head. Default: 1e-3."""
 
     def __post_init__(self) -> None:
-        if not self.rates or any(rate < 0 for rate in self.rates):
-            raise ValueError("rates holds at least one rate, none of them negative")
+        super().__post_init__()
+        if not self.rates or not all(0 <= rate < math.inf for rate in self.rates):
+            raise ValueError("rates holds at least one rate, each 0 or above")
 
     def stages(self, network: Network) -> tuple[Stage, ...]:
         """One stage with a group per layer that moves."""

@@ -28,6 +28,7 @@ class LpFt(Tuning):
     """Share of the steps for the probe, where it is not solved at once. Default: 0.2."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.probe_share < 1:
             raise ValueError("probe_share lies between 0 and 1")
 
@@ -58,6 +59,7 @@ class Gradual(Tuning):
     """Number of stages, the head's own included. Default: 4."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.stages_count < 2:
             raise ValueError("stages_count is at least 2")
 
