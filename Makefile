@@ -47,6 +47,7 @@ format: $(DEV) ## put the code in its format and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 
 benchmark: $(DEV) ## measure speed against the tools that people use today
+	$(INSTALL) -e ".[benchmark]"
 	$(BIN)/python -m benchmarks $(ARGS)
 
 constraints: ## choose the exact releases anew and write constraints.txt

@@ -82,6 +82,13 @@ class Step:
 class Objective(ABC):
     """Named losses on named streams of data."""
 
+    def __post_init__(self) -> None:
+        ends = self.weight
+        for end in (ends.start, ends.end) if isinstance(ends, Ramp) else (ends,):
+            # Below 0 a loss would be a gain.
+            if not 0 <= end < math.inf:
+                raise ValueError("weight is 0 or above")
+
     @property
     @abstractmethod
     def streams(self) -> tuple[str, ...]:

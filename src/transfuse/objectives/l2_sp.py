@@ -7,7 +7,6 @@ from torch import nn
 
 from transfuse.models import Network
 from transfuse.objectives.base import Objective, Ramp, Step
-from transfuse.objectives.supervised import check_weight
 
 __all__ = ["L2SP"]
 
@@ -33,9 +32,6 @@ class L2SP(Objective):
 
     weight: float | Ramp = 0.01
     """Weight of the distance. Default: 0.01."""
-
-    def __post_init__(self) -> None:
-        check_weight(self.weight)
 
     @property
     def streams(self) -> tuple[str, ...]:

@@ -12,21 +12,7 @@ from torch import nn
 
 from transfuse.objectives.base import Objective, Ramp, Step
 
-__all__ = ["Source", "Target", "check_weight"]
-
-
-def check_weight(weight: float | Ramp) -> None:
-    """Refuse a weight that would turn a loss into a gain, or into no number.
-
-    Args:
-        weight: The weight of an objective's losses.
-
-    Raises:
-        ValueError: If it, or an end of it, is negative or not finite.
-    """
-    ends = (weight.start, weight.end) if isinstance(weight, Ramp) else (weight,)
-    if not all(0 <= end < math.inf for end in ends):
-        raise ValueError("weight is 0 or above")
+__all__ = ["Source", "Target"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +32,7 @@ class _Labelled(Objective):
     stream: ClassVar[str]
 
     def __post_init__(self) -> None:
-        check_weight(self.weight)
+        super().__post_init__()
         if not 0 <= self.smoothing < 1:
             raise ValueError("smoothing lies in [0, 1)")
         if not 0 <= self.gamma < math.inf:

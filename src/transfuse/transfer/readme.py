@@ -77,7 +77,7 @@ def _scale(task: Task, custom: bool) -> str:
     """How the numbers of transformers differ from those of Transfuse."""
     if not isinstance(task, Regression):
         return "Its probabilities are those before the temperature."
-    library = "The class" if custom else "Plain transformers"
+    library = "Transfuse's model class" if custom else "Plain transformers"
     return (
         f"{library} gives values in standard deviations: multiply them by {task.deviation!r}\n"
         f"and add {task.mean!r} to turn them back into the labels' own scale."
