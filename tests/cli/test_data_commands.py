@@ -78,7 +78,7 @@ def test_columns_and_cleaning_come_from_a_recipe(cli: Command, table: Path, plac
     )
     said = cli("check", "--recipe", recipe)
     assert said.code == 0, said.err
-    assert "stars (label), body (text)" in said.out
+    assert "body (text), stars (label)" in said.out
     assert "duplicates" not in said.out
 
 

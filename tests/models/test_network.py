@@ -144,6 +144,9 @@ class PicksByToken(Head):
     def forward(self, encoded, batch):
         return encoded.pooled[:, :1] if encoded.tokens is None else encoded.tokens[:, 1, :1]
 
+    def reset(self, seed):
+        pass
+
     @property
     def linear(self):
         return None

@@ -119,10 +119,10 @@ def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | No
     candidates = [
         run
         for run in runs
-        if run.key.seed == study.comparison.seeds[0]
-        and run.key.budget == largest[run.key.recipe]
-        and run.key.recipe not in study.baselines
+        if run.key.seed == study.comparison.seeds[0] and run.key.budget == largest[run.key.recipe]
     ]
+    # A baseline is there to be compared with; it is kept only where nothing else was tried.
+    candidates = [run for run in candidates if run.key.recipe not in study.baselines] or candidates
     task = prepared.target.task
     sign = 1 if METRICS[task.primary].higher_is_better else -1
 
