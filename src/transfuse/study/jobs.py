@@ -222,13 +222,16 @@ def _do(
         for process in processes:
             process.start()
         _listen(len(tasks), processes, told, on_event)
-    finally:
+    except BaseException:
         # After an error or Ctrl-C a worker saves a checkpoint at its next step and ends.
-        started = [process for process in processes if process.pid is not None]
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.join()
+        for process in processes:
+            if process.pid is not None:
+                process.terminate()
+        raise
+    finally:
+        for process in processes:
+            if process.pid is not None:
+                process.join()
 
 
 def _listen(
