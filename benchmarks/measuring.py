@@ -5,6 +5,7 @@ import platform
 import statistics
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from transfuse.data import SAMPLES, Table, sample
@@ -20,7 +21,9 @@ def sentences() -> list[str]:
 def reviews(rows: int) -> tuple[Table, Table]:
     """Movie sentences to train on and others to test on."""
     table = sample("movies")
-    return table.take(range(rows)), table.take(range(rows, rows + 2000))
+    # The file has the positive sentences first.
+    order = np.random.default_rng(0).permutation(len(table))
+    return table.take(order[:rows]), table.take(order[rows : rows + 2000])
 
 
 def machine() -> str:
