@@ -21,7 +21,7 @@ LINES = (
     ("study",),
     ("transfer", "fusion", "compression"),
     ("training",),
-    ("objectives", "tuning", "balancing"),
+    ("objectives", "tuning", "balancing", "alignment"),
     ("evaluation", "ranking"),
     ("tasks",),
     ("models",),

@@ -10,8 +10,18 @@ import pytest
 import torch
 
 from transfuse.balancing import BALANCERS
-from transfuse.models import Engine, Head, Network, Store, load_classifier, read_inputs
-from transfuse.objectives import OBJECTIVES, StreamTask
+from transfuse.models import (
+    Answers,
+    Engine,
+    Head,
+    Inputs,
+    Network,
+    Store,
+    load_classifier,
+    prefix_features,
+    read_inputs,
+)
+from transfuse.objectives import OBJECTIVES, Question, StreamTask, rows_of
 from transfuse.recipe import build, describe, spec_of
 from transfuse.tasks import Classification
 from transfuse.training import Job, StreamData, Training, fit
@@ -19,6 +29,9 @@ from transfuse.training.step import streams_of
 from transfuse.tuning import TUNINGS, Scratch, Tuning
 
 _OPTIONS: dict[str, dict[str, Any]] = {"vera": {"rank": 4}, "peft": {"method": "lora"}}
+_LEARN: dict[str, dict[str, Any]] = {}
+"""Options of objectives that have none to begin with."""
+
 _ENCODERS = ("bert", "distilbert", "gpt2")
 _TEXTS = ["this is a good film", "a bad book", "it was fine", "so poor", "very good", "the bad"] * 3
 _TASK = Classification(labels=("bad", "good"))
@@ -37,7 +50,18 @@ def _job(
     tuning.prepare(network, 1)
     inputs = read_inputs(network.encoder, _TEXTS)
     targets = np.arange(len(_TEXTS)) % 2
-    names = streams_of(objectives)
+    names = {rows_of(name) for name in streams_of(objectives)}
+    asked = [question for objective in objectives for question in objective.questions]
+    answers = {question.name: _answers(question, network, inputs, store) for question in asked}
+    streams = {
+        name: StreamData(
+            inputs,
+            None if name == "unlabelled" else targets,
+            variants=(inputs,),
+            answers={q.name: answers[q.name] for q in asked if rows_of(q.stream) == name},
+        )
+        for name in names
+    }
     options = Training(
         **({"epochs": 1, "batch_size": 6, "checkpoint_seconds": 1e9, "warmup": 0.0} | more)
     )
@@ -47,7 +71,7 @@ def _job(
         objectives=objectives,
         balancer=build(BALANCERS, balance, "balance"),
         options=options,
-        streams={name: StreamData(inputs, targets) for name in names},
+        streams=streams,
         tasks={name: StreamTask(_TASK, "target") for name in names},
         seed=3,
         engine=Engine(),
@@ -55,6 +79,19 @@ def _job(
         store=Store(store),
         fingerprint="contract",
     )
+
+
+def _answers(question: Question, network: Network, inputs: Inputs, store: Path) -> Answers:
+    """What a teacher might have said."""
+    encoder, rng = network.encoder, np.random.default_rng(0)
+    if question.what == "tokens":
+        engine, layer = Engine(), question.layer or encoder.depth
+        kept = Store(store / "teacher")
+        return Answers(
+            prefix_features(encoder, inputs.tokens, inputs.keys, layer, store=kept, engine=engine)
+        )
+    width = 2 if question.what == "logits" else 20
+    return Answers(rng.normal(size=(len(inputs), width)).astype(np.float32))
 
 
 def _tuning(name: str) -> Tuning:
@@ -152,7 +189,7 @@ def test_every_objective_goes_with_every_tuning_and_balancer(
     objective: str, balance: str, tune: str, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
     network = _network(tiny, "bert")
-    learn = list(dict.fromkeys(["target", objective]))
+    learn = ["target"] if objective == "target" else ["target", {objective: _LEARN.get(objective)}]
     job = _job(network, _tuning(tune), learn, balance, tmp_path)
     before = {key: each.detach().clone() for key, each in network.named_parameters()}
     fitted = fit(job)

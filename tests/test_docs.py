@@ -14,11 +14,13 @@ import pytest
 from typer.main import get_command
 
 import transfuse
+from transfuse.alignment import ALIGNMENTS
 from transfuse.balancing import BALANCERS
 from transfuse.cli.app import app
 from transfuse.data import AUGMENTATIONS, Cleaning, Splitting
 from transfuse.errors import RecipeError
 from transfuse.evaluation import METRICS
+from transfuse.models import FUSIONS
 from transfuse.objectives import OBJECTIVES
 from transfuse.recipe import MethodHelp, OptionHelp, describe, read_recipe
 from transfuse.study import Comparison, is_study, read_study
@@ -38,7 +40,9 @@ METHODS: Mapping[str, Mapping[str, type]] = {
     "model": MODELS,
     "tune": TUNINGS,
     "learn": OBJECTIVES,
+    "fusion": FUSIONS,
     "balance": BALANCERS,
+    "align": ALIGNMENTS,
     "task": TASKS,
 }
 SETTINGS = {

@@ -12,11 +12,11 @@ __all__ = ["register_when_transformers_loads"]
 
 
 def register_when_transformers_loads() -> None:
-    """Registers Transfuse's text classifier with `AutoConfig` and its Auto model.
+    """Registers Transfuse's text classifiers with `AutoConfig` and their Auto model.
 
     After `import transfuse`, `AutoModelForSequenceClassification.from_pretrained(folder)` and
     `pipeline("text-classification", folder)` open a folder whose pooling is not the
-    architecture's own.
+    architecture's own, whose encoder is static, or that holds several tasks.
     """
     auto = "transformers.models.auto"
     wrapt.register_post_import_hook(_register_config, f"{auto}.configuration_auto")
@@ -24,11 +24,22 @@ def register_when_transformers_loads() -> None:
 
 
 def _register_config(module: ModuleType) -> None:
-    from transfuse._hub_config import MODEL_TYPE, TransfuseConfig
+    from transfuse._hub_config import (
+        MODEL_TYPE,
+        STATIC_MODEL_TYPE,
+        TASKS_MODEL_TYPE,
+        StaticConfig,
+        TransfuseConfig,
+        TransfuseTasksConfig,
+    )
 
     module.AutoConfig.register(MODEL_TYPE, TransfuseConfig, exist_ok=True)
+    module.AutoConfig.register(TASKS_MODEL_TYPE, TransfuseTasksConfig, exist_ok=True)
+    module.AutoConfig.register(STATIC_MODEL_TYPE, StaticConfig, exist_ok=True)
 
 
 def _register_model(_module: ModuleType) -> None:
-    # Importing the file registers the class, whichever of the two is imported first.
-    import transfuse.models.hub  # noqa: F401
+    # Importing a file registers its class, whichever of the two is imported first.
+    import transfuse.models.hub
+    import transfuse.models.hub_static
+    import transfuse.models.hub_tasks  # noqa: F401

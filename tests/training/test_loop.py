@@ -137,9 +137,9 @@ def test_patience_stops_and_keeps_the_best_weights(job: Callable[..., Job]) -> N
     assert max(seen.scores) == max(entry["accuracy"] for entry in fitted.history)
     best = max(seen.scores)
     from transfuse.models import Feeds
-    from transfuse.training.selection import validation_scores
+    from transfuse.training.selection import scores_now
 
-    scores, _ = validation_scores(made, Feeds(made.network))
+    scores, _ = scores_now(made, Feeds(made.network))
     assert scores["accuracy"] == best
 
 

@@ -1,12 +1,11 @@
 """The weighted sum."""
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from torch import nn
 
-from transfuse.balancing.base import Balancer
+from transfuse.balancing.base import Balancer, Passes, Vector
 
 __all__ = ["Fixed"]
 
@@ -15,14 +14,8 @@ __all__ = ["Fixed"]
 class Fixed(Balancer):
     """The sum of the losses, each times its objective's weight: L = sum of lambda_i * L_i."""
 
-    def backward(
-        self,
-        losses: Mapping[str, torch.Tensor],
-        weights: Mapping[str, float],
-        shared: Sequence[nn.Parameter],
-        module: nn.Module | None,
-        run_backward: Callable[[torch.Tensor], None],
-    ) -> dict[str, float]:
+    def backward(self, passes: Passes, module: nn.Module | None) -> Vector:
         """One backward pass of the weighted sum."""
-        run_backward(torch.stack([weights[name] * loss for name, loss in losses.items()]).sum())
-        return dict(weights)
+        factors = np.ones(len(passes.names))
+        passes.backward(factors)
+        return factors

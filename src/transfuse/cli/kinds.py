@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from transfuse.balancing import BALANCERS
 from transfuse.data import AUGMENTATIONS, Cleaning, Splitting
 from transfuse.evaluation import METRICS
+from transfuse.models import FUSIONS
 from transfuse.objectives import OBJECTIVES
 from transfuse.recipe import MethodHelp, describe
 from transfuse.study import Comparison
@@ -22,6 +23,7 @@ def all_kinds() -> dict[str, tuple[str, Mapping[str, MethodHelp]]]:
         "model": ("where knowledge comes from", MODELS),
         "tune": ("what moves", TUNINGS),
         "learn": ("what is learned, on which rows", OBJECTIVES),
+        "fusion": ("what several tasks share beside the encoder", FUSIONS),
         "balance": ("how the losses are weighed", BALANCERS),
         "task": ("what a prediction is", TASKS),
         "augment": ("ways to make more of few texts", AUGMENTATIONS),

@@ -173,12 +173,12 @@ def _do_plan(plan: "Plan", folder: Path) -> None:
     from transfuse.cli.progress import RunProgress
     from transfuse.cli.results import scorecard_table
     from transfuse.models import hold_memory
-    from transfuse.transfer import Engines, Pretrained
+    from transfuse.transfer import Engines, Neural
     from transfuse.transfer import transfer as do
 
     with RunProgress() as progress:
         engines = Engines()
-        if isinstance(plan.model, Pretrained):
+        if isinstance(plan.model, Neural):
             hold_memory()
             _tell(progress, engines.encode, engines.train)
         result = do(plan, folder, callbacks=[progress], engines=engines)
@@ -195,10 +195,10 @@ def _do_study(study: "StudyPlan", folder: Path) -> None:
     from transfuse.report import result_table, write_report
     from transfuse.study import compare as do
     from transfuse.study.cores import cores_here
-    from transfuse.transfer import Pretrained
+    from transfuse.transfer import Neural
 
     with StudyProgress() as progress:
-        if any(isinstance(plan.model, Pretrained) for plan in study.plans.values()):
+        if any(isinstance(plan.model, Neural) for plan in study.plans.values()):
             # Measured here, with the threads of one worker, before the workers share the machine.
             workers = study.comparison.workers or cores_here()
             threads = max(1, cores_here() // workers)

@@ -4,11 +4,19 @@
 `batching.py` puts its rows into batches. Nothing here knows of torch or transformers.
 """
 
-from transfuse.data.augment import AUGMENTATIONS, Augmentation, Typos, WordDropout, WordSwap
+from transfuse.data.augment import (
+    AUGMENTATIONS,
+    Augmentation,
+    Augmenting,
+    Typos,
+    WordDropout,
+    WordSwap,
+)
 from transfuse.data.batching import Batching, Stream, evaluation_batches, plan_epoch
 from transfuse.data.budget import few_shot, take_budget
 from transfuse.data.card import DataCard, Distance, OverlapNote, make_card
 from transfuse.data.clean import Cleaning, CleaningReport, clean
+from transfuse.data.episodes import Episodes, EpisodeStream
 from transfuse.data.overlap import Overlap, overlap
 from transfuse.data.ragged import Ragged
 from transfuse.data.read import read
@@ -23,11 +31,14 @@ __all__ = [
     "AUGMENTATIONS",
     "SAMPLES",
     "Augmentation",
+    "Augmenting",
     "Batching",
     "Cleaning",
     "CleaningReport",
     "DataCard",
     "Distance",
+    "EpisodeStream",
+    "Episodes",
     "Overlap",
     "OverlapNote",
     "Ragged",

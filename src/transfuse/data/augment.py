@@ -8,14 +8,16 @@ space between words, are varied by characters.
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from transfuse.data.seeds import seed_for
 from transfuse.data.segment import is_negation
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "Typos", "WordDropout", "WordSwap"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "Augmenting", "Typos", "WordDropout", "WordSwap"]
 
 _SINGLE = "\u3041-\u3096\u30a1-\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Characters that are units of their own: kana and Han."""
@@ -141,6 +143,39 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
     "typos": Typos,
 }
 """The augmentations by name; a new one is one more line here."""
+
+
+@dataclass(frozen=True)
+class Augmenting:
+    """How texts are varied: `augment` in a recipe."""
+
+    methods: tuple[Augmentation, ...] = (WordDropout(),)
+    """What is done to a text, one after the other. Default: word dropout."""
+
+    variants: int = 4
+    """Varied copies of each text; every epoch shows the next. Default: 4."""
+
+    def __post_init__(self) -> None:
+        if not self.methods:
+            raise ValueError("methods names at least one augmentation")
+        if self.variants < 1:
+            raise ValueError("variants is at least 1")
+
+    def vary(self, texts: Sequence[str], seed: int) -> list[list[str]]:
+        """The varied copies of texts, one list of all texts for each copy.
+
+        Args:
+            texts: The texts.
+            seed: The run's seed.
+        """
+        copies = []
+        for number in range(self.variants):
+            rng = np.random.default_rng(seed_for(seed, "augment", number))
+            copy = list(texts)
+            for method in self.methods:
+                copy = [method(text, rng) for text in copy]
+            copies.append(copy)
+        return copies
 
 
 def _units(text: str) -> tuple[list[str], list[str]]:

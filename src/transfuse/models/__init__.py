@@ -3,27 +3,39 @@
 Read `network.py` first.
 """
 
+from transfuse.models.answers import Answers
+from transfuse.models.distil import distil_static
 from transfuse.models.encode import encode
 from transfuse.models.encoder import Batch, Encoded, Encoder
 from transfuse.models.engine import Engine, probe_engine
+from transfuse.models.feature_file import Features
+from transfuse.models.features import pooled_features, prefix_features
 from transfuse.models.feed import Feed, Feeds, Inputs, read_inputs
 from transfuse.models.find import find_model
 from transfuse.models.folder import load_network, save_network
+from transfuse.models.fusion import FUSIONS, Fusion
 from transfuse.models.heads import Head, LinearHead, NativeHead, ProblemType
 from transfuse.models.infer import Inference
 from transfuse.models.load import load_classifier, load_encoder, reinitialise
 from transfuse.models.memory import hold_memory, release_memory
+from transfuse.models.narrow import Shape, load_narrow
 from transfuse.models.network import Network, Outputs
+from transfuse.models.static import StaticEncoder
 from transfuse.models.store import Store
+from transfuse.models.students import keep_layers
 from transfuse.models.text import TextEncoder
 
 __all__ = [
+    "FUSIONS",
+    "Answers",
     "Batch",
     "Encoded",
     "Encoder",
     "Engine",
+    "Features",
     "Feed",
     "Feeds",
+    "Fusion",
     "Head",
     "Inference",
     "Inputs",
@@ -32,14 +44,21 @@ __all__ = [
     "Network",
     "Outputs",
     "ProblemType",
+    "Shape",
+    "StaticEncoder",
     "Store",
     "TextEncoder",
+    "distil_static",
     "encode",
     "find_model",
     "hold_memory",
+    "keep_layers",
     "load_classifier",
     "load_encoder",
+    "load_narrow",
     "load_network",
+    "pooled_features",
+    "prefix_features",
     "probe_engine",
     "read_inputs",
     "reinitialise",

@@ -34,11 +34,25 @@ class Encoded:
         pooled: One vector per row [n, d].
         tokens: One vector per token [n, T, d]; None where only the pooled vectors were cached.
         mask: 1 where a token is real, 0 where it is padding, int64 [n, T]; None without tokens.
+        by_task: The encoding that the head of each task reads, where a fusion makes one for each;
+            None where all heads read this one.
     """
 
     pooled: torch.Tensor
     tokens: torch.Tensor | None = None
     mask: torch.Tensor | None = None
+    by_task: dict[str, "Encoded"] | None = None
+
+    def of(self, task: str) -> "Encoded":
+        """The encoding that a task's head reads.
+
+        Args:
+            task: The task's name.
+
+        Raises:
+            KeyError: If a fusion makes encodings for other tasks only.
+        """
+        return self if self.by_task is None else self.by_task[task]
 
 
 class Encoder(nn.Module, ABC):

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from transfuse.data import Ragged
+from transfuse.errors import ModelError, Problem
 from transfuse.models.encoder import Batch, Encoder
 from transfuse.models.engine import Engine
 from transfuse.models.features import feature_space, pooled_features, prefix_features
@@ -153,18 +154,10 @@ class Feeds:
         """The feed of these rows."""
         if not self._frozen:
             return _Tokens(self._encoder, inputs)
+        if self._frozen == self._encoder.depth:
+            return _Pooled(self.vectors(inputs), self._frozen)
         assert self._store is not None
         assert self._engine is not None
-        if self._frozen == self._encoder.depth:
-            vectors = pooled_features(
-                self._encoder,
-                inputs.tokens,
-                inputs.keys,
-                store=self._store,
-                engine=self._engine,
-                space=self._space,
-            )
-            return _Pooled(vectors, self._frozen)
         features = prefix_features(
             self._encoder,
             inputs.tokens,
@@ -175,6 +168,39 @@ class Feeds:
             space=self._space,
         )
         return _Hidden(features, self._frozen)
+
+    def vectors(self, inputs: Inputs) -> NDArray[np.float32]:
+        """The pooled vectors of these rows, where the whole encoder is frozen, [rows, d]."""
+        assert self._store is not None
+        assert self._engine is not None
+        return pooled_features(
+            self._encoder,
+            inputs.tokens,
+            inputs.keys,
+            store=self._store,
+            engine=self._engine,
+            space=self._space,
+        )
+
+    def given(self, vectors: NDArray[np.float32]) -> Feed:
+        """A feed of vectors that stand in place of the encoder's.
+
+        Args:
+            vectors: float32 [rows, d].
+
+        Raises:
+            ModelError: If the encoder is not frozen, or a head needs more than a vector a row.
+        """
+        if self._frozen != self._encoder.depth:
+            raise ModelError(
+                Problem(
+                    "align",
+                    "the heads are trained on more than the frozen encoder's pooled vectors",
+                    "a linear head, and train.prefix_cache as it is by default",
+                    "Give the model another `pooling`, such as mean.",
+                )
+            )
+        return _Pooled(vectors, self._frozen)
 
 
 def _numbers(rows: Rows, count: int) -> NDArray[np.int64]:

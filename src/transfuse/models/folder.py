@@ -1,7 +1,8 @@
 """Networks to folders and back.
 
 A network with the architecture's own head becomes a folder that plain transformers opens; one
-with a linear head becomes a folder that it opens after `import transfuse`.
+with a linear head, a static encoder, or the heads of several tasks, becomes a folder that it
+opens after `import transfuse`.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from transfuse._hub_config import TransfuseConfig
+from transfuse._hub_config import StaticConfig, TransfuseConfig, TransfuseTasksConfig
 from transfuse.errors import ModelError, Problem
 from transfuse.models.heads import LinearHead, NativeHead, label_names
 from transfuse.models.hub import TransfuseForSequenceClassification
@@ -19,6 +20,9 @@ from transfuse.models.native import has_native_head, native_network
 from transfuse.models.network import Network
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.source import Attention, Source, open_source, pretrained
+from transfuse.models.static import StaticEncoder
+from transfuse.models.static_folder import static_model, static_network
+from transfuse.models.task_folder import check_names, has_tasks, tasks_model, tasks_network
 from transfuse.models.text import TextEncoder
 
 __all__ = ["linear_network", "load_network", "save_network"]
@@ -32,16 +36,22 @@ def save_network(network: Network, folder: str | Path) -> None:
     The caller sees to it that the folder appears under its final name only when it is whole.
 
     Args:
-        network: One text encoder and one head.
+        network: One text encoder and one head, or a linear head for each of several tasks.
         folder: Where to write; created if need be.
 
     Raises:
         ModelError: If the network has another shape, or has parameters that its architecture does
             not know (adapters that were not merged).
     """
+    folder = Path(folder)
+    if len(network.encoders) == 1 and isinstance(network.encoder, StaticEncoder):
+        _save_static(network, network.encoder, folder)
+        return
+    if has_tasks(network):
+        _save_tasks(network, folder)
+        return
     encoder, task, head = _parts(network)
     (column,) = network.encoders
-    folder = Path(folder)
     note = {"task": task, "column": column, "max_length": encoder.max_length}
     with quiet_loading():
         if isinstance(head, NativeHead):
@@ -49,7 +59,7 @@ def save_network(network: Network, folder: str | Path) -> None:
                 setattr(model.config, _NOTE, note)
                 with torch.device("meta"):
                     plain = AutoModelForSequenceClassification.from_config(model.config)
-                _check_names(model, plain)
+                check_names(model, plain)
                 model.config.name_or_path = ""  # no paths of this machine
                 model.save_pretrained(folder)
         else:
@@ -79,6 +89,12 @@ def load_network(
     source = open_source(folder, attention=attention, allow_pickle=allow_pickle)
     note: dict[str, Any] = {"task": "label", "column": "text", "max_length": 128}
     note |= getattr(source.config, _NOTE, None) or {}
+    if isinstance(source.config, StaticConfig):
+        return static_network(
+            source, task=note["task"], column=note["column"], max_length=note["max_length"]
+        )
+    if isinstance(source.config, TransfuseTasksConfig):
+        return tasks_network(source, note["column"], note["max_length"])
     if isinstance(source.config, TransfuseConfig):
         return linear_network(source, note["task"], note["column"], note["max_length"])
     if not has_native_head(source.config):
@@ -125,26 +141,60 @@ def linear_network(source: Source, task: str, column: str, max_length: int) -> N
     return Network.for_text(encoder, {task: head}, column).eval()
 
 
-def _wrapped(encoder: TextEncoder, head: LinearHead) -> TransfuseForSequenceClassification:
-    """The network as one transformers model, sharing the network's parameters."""
-    labels = head.labels or tuple(f"LABEL_{place}" for place in range(head.outputs))
-    config = TransfuseConfig(
-        backbone_config={
+def _save_static(network: Network, encoder: StaticEncoder, folder: Path) -> None:
+    (column,) = network.encoders
+    model = static_model(encoder, network)
+    (task,) = network.heads
+    note = {"task": task, "column": column, "max_length": encoder.max_length}
+    setattr(model.config, _NOTE, note)
+    with quiet_loading():
+        model.save_pretrained(folder)
+        encoder.tokenizer.save_pretrained(folder)
+
+
+def _save_tasks(network: Network, folder: Path) -> None:
+    if len(network.encoders) != 1 or not isinstance(network.encoder, TextEncoder):
+        raise ModelError(
+            Problem(
+                "network", f"it encodes {', '.join(network.encoders)}", "one column, which is text"
+            )
+        )
+    (column,), encoder = network.encoders, network.encoder
+    with quiet_loading():
+        model = tasks_model(network, _encoder_options(encoder))
+        note = {"column": column, "max_length": encoder.max_length}
+        setattr(model.config, _NOTE, note)
+        model.save_pretrained(folder)
+        encoder.tokenizer.save_pretrained(folder)
+
+
+def _encoder_options(encoder: TextEncoder) -> dict[str, Any]:
+    """What a config says of the encoder."""
+    return {
+        "backbone_config": {
             name: value
             for name, value in encoder.config.to_dict().items()
             if name not in ("_name_or_path", "architectures", "transformers_version")
         },
-        pooling=encoder.pooling_used,
+        "pooling": encoder.pooling_used,
+        "has_pooler": encoder.anatomy.has_pooler,
+        "pad_token_id": encoder.config.pad_token_id,
+    }
+
+
+def _wrapped(encoder: TextEncoder, head: LinearHead) -> TransfuseForSequenceClassification:
+    """The network as one transformers model, sharing the network's parameters."""
+    labels = head.labels or tuple(f"LABEL_{place}" for place in range(head.outputs))
+    config = TransfuseConfig(
         classifier_dropout=head.dropout.p,
-        has_pooler=encoder.anatomy.has_pooler,
         id2label=dict(enumerate(labels)),
         label2id={label: place for place, label in enumerate(labels)},
         problem_type=head.problem_type,
-        pad_token_id=encoder.config.pad_token_id,
+        **_encoder_options(encoder),
     )
     with torch.device("meta"):
         model = TransfuseForSequenceClassification(config)
-    _check_names(encoder.backbone, model.backbone)
+    check_names(encoder.backbone, model.backbone)
     model.backbone, model.classifier = encoder.backbone, head.classifier
     return model
 
@@ -169,15 +219,3 @@ def _parts(network: Network) -> tuple[TextEncoder, str, LinearHead | NativeHead]
             )
         )
     return encoder, task, head
-
-
-def _check_names(ours: nn.Module, plain: nn.Module) -> None:
-    odd = sorted(set(ours.state_dict()) ^ set(plain.state_dict()))
-    if odd:
-        raise ModelError(
-            Problem(
-                type(ours).__name__,
-                f"its parameters are not those of the plain architecture, first {odd[0]!r}",
-                fix="Merge adapters into the weights before saving.",
-            )
-        )

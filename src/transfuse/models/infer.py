@@ -1,6 +1,6 @@
 """Logits of many rows, as fast as the machine allows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -9,7 +9,7 @@ from transfuse.data import evaluation_batches
 from transfuse.models.engine import Engine
 from transfuse.models.feed import Feed
 from transfuse.models.heads import LinearHead
-from transfuse.models.network import Network
+from transfuse.models.network import Network, Outputs
 
 __all__ = ["Inference"]
 
@@ -34,9 +34,11 @@ class Inference:
     @cached_property
     def _whole(self) -> Network:
         whole = self._source.copied_as(self._engine.dtype)
+        whole.fusion = self._heads.fusion
         for name, head in self._heads.heads.items():
             if isinstance(head, LinearHead):
-                # It costs nothing beside the encoder, and in 16 bits its answers would be coarse.
+                # It and the fusion cost nothing beside the encoder, and in 16 bits their answers
+                # would be coarse.
                 whole.heads[name] = head
         return whole
 
@@ -58,17 +60,30 @@ class Inference:
         Returns:
             Logits [rows, outputs] float32, on the CPU, in the rows' order.
         """
-        network = self._heads if feed.frozen == self._source.encoder.depth else self._whole
-        outputs = network.heads[head].outputs
+        outputs = self._source.heads[head].outputs
         assert isinstance(outputs, int)
-        logits = torch.empty(len(feed.lengths), outputs)
+        found = torch.empty(len(feed.lengths), outputs)
+        for rows, given in self._pass(feed, [head]):
+            found[rows] = given.logits[head].float().cpu()
+            if progress is not None:
+                progress(len(rows))
+        return found
+
+    def features(self, feed: Feed) -> torch.Tensor:
+        """The fused vector of each row of a feed, float32 [rows, d], on the CPU."""
+        parts = [(rows, given.features.float().cpu()) for rows, given in self._pass(feed, [])]
+        width = parts[0][1].shape[1] if parts else self._source.encoder.dim
+        found = torch.empty(len(feed.lengths), width)
+        for rows, vectors in parts:
+            found[rows] = vectors
+        return found
+
+    def _pass(self, feed: Feed, heads: Sequence[str]) -> Iterator[tuple[torch.Tensor, Outputs]]:
+        """Row numbers and outputs, batch by batch."""
+        network = self._heads if feed.frozen == self._source.encoder.depth else self._whole
         with torch.inference_mode(), self._engine.apply(network):
             for rows in evaluation_batches(feed.lengths, self._batch_tokens):
                 batch = {name: part.to(self._device) for name, part in feed.batch(rows).items()}
                 if "hidden" in batch:
                     batch["hidden"] = batch["hidden"].to(self._engine.dtype)
-                found = network(batch, feed.frozen, [head]).logits[head]
-                logits[torch.from_numpy(rows)] = found.float().cpu()
-                if progress is not None:
-                    progress(len(rows))
-        return logits
+                yield torch.from_numpy(rows), network(batch, feed.frozen, heads)

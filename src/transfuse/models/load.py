@@ -7,16 +7,19 @@ from typing import Literal, cast
 import torch
 from transformers import AutoModel
 
-from transfuse._hub_config import TransfuseConfig
+from transfuse._hub_config import StaticConfig, TransfuseConfig, TransfuseTasksConfig
 from transfuse.errors import ModelError, Problem
 from transfuse.models.backbone import backbone_from_config, encoder_part, pooler_options
 from transfuse.models.folder import linear_network
 from transfuse.models.heads import LinearHead, ProblemType, label_names
 from transfuse.models.hub import TransfuseForSequenceClassification
+from transfuse.models.hub_tasks import TransfuseForTasks
 from transfuse.models.native import has_native_head, native_network
 from transfuse.models.network import Network
 from transfuse.models.pooling import Pooling, check_pooling
 from transfuse.models.source import Attention, Source, open_source, pretrained, seeded
+from transfuse.models.static import StaticEncoder
+from transfuse.models.static_folder import static_network
 from transfuse.models.text import TextEncoder
 
 __all__ = ["load_classifier", "load_encoder", "reinitialise"]
@@ -98,6 +101,16 @@ def load_classifier(
         raise ModelError(Problem("labels", "there are none", "the name of each output"))
     check_pooling(pooling, ("auto",))
     source = open_source(name, attention=attention, allow_pickle=allow_pickle)
+    if isinstance(source.config, StaticConfig):
+        return static_network(
+            source,
+            labels,
+            task=task,
+            problem_type=problem_type,
+            max_length=max_length,
+            dropout=dropout,
+            seed=seed,
+        )
     chosen = cast(Pooling, source.pooling(pooling))
     if chosen == "native" and has_native_head(source.config):
         return native_network(
@@ -108,7 +121,8 @@ def load_classifier(
             max_length=max_length,
             seed=seed,
         )
-    if pooling == "auto" and isinstance(source.config, TransfuseConfig):
+    several = isinstance(source.config, TransfuseTasksConfig)
+    if pooling == "auto" and isinstance(source.config, TransfuseConfig) and not several:
         stored = label_names(source.config)
         if stored == tuple(labels) and source.config.problem_type == problem_type:
             return linear_network(source, task, "text", max_length)
@@ -119,7 +133,7 @@ def load_classifier(
     return Network.for_text(encoder, {task: head}).eval()
 
 
-def reinitialise(encoder: TextEncoder, seed: int) -> TextEncoder:
+def reinitialise(encoder: TextEncoder | StaticEncoder, seed: int) -> TextEncoder | StaticEncoder:
     """Gives an encoder fresh weights: the same network as if it had never been trained.
 
     Args:
@@ -129,6 +143,9 @@ def reinitialise(encoder: TextEncoder, seed: int) -> TextEncoder:
     Returns:
         The encoder.
     """
+    if isinstance(encoder, StaticEncoder):
+        encoder.backbone.reset(seed)
+        return encoder
     with seeded(seed):
         fresh = backbone_from_config(encoder.config, pooler=encoder.anatomy.has_pooler)
     encoder.backbone.load_state_dict(fresh.state_dict())
@@ -137,8 +154,18 @@ def reinitialise(encoder: TextEncoder, seed: int) -> TextEncoder:
 
 def _encoder(source: Source, pooling: Pooling, max_length: int) -> TextEncoder:
     config = source.config
+    if isinstance(config, StaticConfig):
+        raise ModelError(
+            Problem(
+                str(source.top),
+                "holds a static student, which is no transformer",
+                fix="Open it with load_network or load_classifier.",
+            )
+        )
     if isinstance(config, TransfuseConfig):
-        model, _ = pretrained(TransfuseForSequenceClassification, source)
+        several = isinstance(config, TransfuseTasksConfig)
+        kind = TransfuseForTasks if several else TransfuseForSequenceClassification
+        model, _ = pretrained(kind, source)
         backbone, config = model.backbone, model.backbone_config
     else:
         pooler = pooling == "native"

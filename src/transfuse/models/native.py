@@ -7,13 +7,13 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from transfuse._hub_config import TransfuseConfig
+from transfuse._hub_config import StaticConfig, TransfuseConfig
 from transfuse.models.heads import Head, NativeHead, ProblemType, label_names
 from transfuse.models.network import Network, reads_pooled
 from transfuse.models.source import Source, pretrained, seeded
 from transfuse.models.text import NativeSource, TextEncoder
 
-__all__ = ["has_native_head", "native_network"]
+__all__ = ["has_native_head", "native_network", "settle"]
 
 
 def has_native_head(config: Any) -> bool:
@@ -28,7 +28,7 @@ def has_native_head(config: Any) -> bool:
     """
     return (
         type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
-        and not isinstance(config, TransfuseConfig)
+        and not isinstance(config, StaticConfig | TransfuseConfig)
         and not config.is_encoder_decoder
     )
 
@@ -77,7 +77,7 @@ def native_network(
     encoder = TextEncoder(
         backbone, source.tokenizer, model.config, pooling="native", max_length=max_length
     )
-    _settle(encoder, head)
+    settle(encoder, head)
     return Network.for_text(encoder, {task: head}, column).eval()
 
 
@@ -89,10 +89,14 @@ def _refresh(head: NativeHead, source: Source, seed: int) -> None:
     head.model.load_state_dict(fresh.model.state_dict())
 
 
-def _settle(encoder: TextEncoder, head: Head) -> None:
+def settle(encoder: TextEncoder, head: Head) -> None:
     """Makes the encoder's pooled vector the one the head reads, found by trying.
 
     A head that reads more than one vector fits none; `Network.can_resume(depth)` is then False.
+
+    Args:
+        encoder: An encoder with native pooling; changed in place.
+        head: The head on top of it.
     """
     first: list[NativeSource] = ["pooler"] if encoder.anatomy.has_pooler else []
     usual = encoder.native_source

@@ -23,9 +23,10 @@ class Outputs:
     """What one forward pass gives.
 
     Args:
-        features: The fused vector of each row [n, d].
+        features: The fused vector of each row [n, d]. Where a fusion makes one for each task it is
+            that of the only task that ran, and the encoder's where several ran.
         logits: Logits [n, outputs] of each task that ran, by task.
-        encoded: The fused encoding, with tokens where there are any.
+        encoded: The fused encoding that `features` belong to, with tokens where there are any.
     """
 
     features: torch.Tensor
@@ -55,7 +56,8 @@ class Network(nn.Module):
     Args:
         encoders: Encoder of each column.
         heads: Head of each task.
-        fusion: Makes one encoding of those of all columns. Default: the only one as it is.
+        fusion: Makes one encoding of those of all columns, or one for each task (see
+            `models/fusion`). Default: the only one as it is.
 
     Raises:
         ValueError: If there are no encoders, or several without a fusion.
@@ -118,14 +120,15 @@ class Network(nn.Module):
             Features, logits by task, and the encoding.
         """
         if "pooled" in batch:
-            fused = Encoded(batch["pooled"])
+            (column,) = self.encoders
+            encoded = {column: Encoded(batch["pooled"])}
         else:
-            fused = self.fusion(
-                {name: encoder(batch, from_layer) for name, encoder in self.encoders.items()}
-            )
-        names = self.heads if tasks is None else tasks
-        logits = {name: self.heads[name](fused, batch) for name in names}
-        return Outputs(fused.pooled, logits, fused)
+            encoded = {name: encoder(batch, from_layer) for name, encoder in self.encoders.items()}
+        fused: Encoded = self.fusion(encoded)
+        names = tuple(self.heads if tasks is None else tasks)
+        logits = {name: self.heads[name](fused.of(name), batch) for name in names}
+        seen = fused.of(names[0]) if len(names) == 1 else fused
+        return Outputs(seen.pooled, logits, seen)
 
     def can_resume(self, layers: int) -> bool:
         """Whether cached output of the first layers gives the logits that the rows would give.
@@ -142,10 +145,26 @@ class Network(nn.Module):
         if len(self.encoders) != 1:
             return False
         encoder = self.encoder
-        heads = [head for head in self.heads.values() if isinstance(head, Head)]
         if layers == encoder.depth:
-            return all(reads_pooled(encoder, head) for head in heads)
-        return encoder.can_resume(layers) and all(_needs_no_ids(encoder, head) for head in heads)
+            return all(self._answers_alike(name, pooled=True) for name in self.heads)
+        return encoder.can_resume(layers) and all(
+            self._answers_alike(name, pooled=False) for name in self.heads
+        )
+
+    def _answers_alike(self, task: str, *, pooled: bool) -> bool:
+        """Whether a head needs neither token ids nor, for `pooled`, anything but pooled vectors."""
+        (column,) = self.encoders
+        encoder, head = self.encoder, self.heads[task]
+        assert isinstance(head, Head)
+        batch = encoder.probe_batch()
+        with evaluating(encoder), evaluating(head), evaluating(self.fusion):
+            encoded = encoder(batch)
+            plain = self.fusion({column: encoded}).of(task)
+            if pooled:
+                fused = self.fusion({column: Encoded(encoded.pooled)}).of(task)
+                return close(head(plain, batch), head(fused, {}))
+            mask = {"attention_mask": batch["attention_mask"]}
+            return close(head(plain, batch), head(plain, mask))
 
     def copied_as(self, dtype: torch.dtype) -> "Network":
         """A copy for inference whose parameters have another number type.
@@ -161,7 +180,7 @@ class Network(nn.Module):
 
 
 def reads_pooled(encoder: Encoder, head: Head) -> bool:
-    """Whether a head's answer depends on the encoder's pooled vector alone.
+    """Whether a head's answer depends on the encoder's pooled vector alone, without a fusion.
 
     Args:
         encoder: The encoder.
@@ -174,12 +193,3 @@ def reads_pooled(encoder: Encoder, head: Head) -> bool:
     with evaluating(encoder), evaluating(head):
         encoded = encoder(batch)
         return close(head(encoded, batch), head(Encoded(encoded.pooled), {}))
-
-
-def _needs_no_ids(encoder: Encoder, head: Head) -> bool:
-    batch = encoder.probe_batch()
-    with evaluating(encoder), evaluating(head):
-        encoded = encoder(batch)
-        return close(
-            head(encoded, batch), head(encoded, {"attention_mask": batch["attention_mask"]})
-        )

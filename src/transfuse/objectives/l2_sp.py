@@ -1,12 +1,13 @@
 """Stay near the source: the squared distance to the weights that training began with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from transfuse.models import Network
-from transfuse.objectives.base import Objective, Ramp, Step
+from transfuse.objectives.base import Facts, Objective, Ramp, Step
 
 __all__ = ["L2SP"]
 
@@ -48,7 +49,7 @@ class L2SP(Objective):
         """Over a frozen encoder the distance is constant, 0."""
         return True
 
-    def module(self, network: Network) -> nn.Module:
+    def module(self, network: Network, facts: Mapping[str, Facts]) -> nn.Module:
         """A copy of the weights that training starts from."""
         return _Start(network)
 

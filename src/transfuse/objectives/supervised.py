@@ -29,6 +29,9 @@ class _Labelled(Objective):
     """Exponent of the focal loss (Lin et al., 2017, arXiv:1708.02002). Default: 0, which is the
     plain loss."""
 
+    augmented: bool = False
+    """Whether the texts are varied as `augment` in the recipe says. Default: false."""
+
     stream: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -42,8 +45,8 @@ class _Labelled(Objective):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The one labelled stream."""
-        return (self.stream,)
+        """The one labelled stream, or the view of it with varied texts."""
+        return (f"{self.stream}/augmented" if self.augmented else self.stream,)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,17 +56,19 @@ class _Labelled(Objective):
     @property
     def convex(self) -> bool:
         """Cross-entropy and squared error are; the focal loss is not."""
-        return self.gamma == 0 and not isinstance(self.weight, Ramp)
+        return self.gamma == 0 and not self.augmented and not isinstance(self.weight, Ramp)
 
     def losses(self, step: Step, module: nn.Module | None) -> dict[str, torch.Tensor]:
         """The task's loss, under the stream's name."""
-        known = step.tasks[self.stream]
+        (stream,) = self.streams
+        known = step.tasks[stream]
         loss = known.task.loss(
-            step.outputs[self.stream].logits[known.head],
-            step.batches[self.stream]["targets"],
+            step.outputs[stream].logits[known.head],
+            step.batches[stream]["targets"],
             smoothing=self.smoothing,
             gamma=self.gamma,
             weights=known.weights,
+            row_weights=step.batches[stream].get("weights"),
         )
         return {self.stream: loss}
 

@@ -5,6 +5,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import pyarrow.parquet as pq
 from transfuse.errors import DataError, Problem
 from transfuse.evaluation import METRICS, evaluate
 from transfuse.files import write_whole
-from transfuse.study.analysis import Number, analyse, as_columns
+from transfuse.study.analysis import analyse
 from transfuse.study.cores import cores_here
-from transfuse.study.jobs import Run, RunKey, count_done, plan_of, run_all, work
-from transfuse.study.plan import StudyPlan, read_study
+from transfuse.study.jobs import Run, RunKey, count_done, run_all, work
+from transfuse.study.numbers import Number, as_columns
+from transfuse.study.plan import Comparison, StudyPlan, read_study
 from transfuse.study.watch import Watcher
 from transfuse.transfer import Plan, Prepared, prepare
 from transfuse.transfer.lock import claimed
@@ -92,20 +94,30 @@ def _check_parts(prepared: Prepared) -> None:
 
 def _runs_of(study: StudyPlan, prepared: Prepared) -> list[tuple[RunKey, Plan, bool]]:
     """Every run: its key, its plan, and whether its model may be kept."""
-    every = len(prepared.target.parts.train)
     comparison = study.comparison
     keep = comparison.keep == "best"
     runs = []
     for name, plan in study.plans.items():
-        budgets: Sequence[int] = comparison.budgets or (plan.budget or every,)
-        if "target" not in plan.streams:
-            budgets = (0,)
-        for budget in budgets:
+        budgeted = _budgeted(comparison, plan, prepared)
+        for budget, limited in budgeted.items():
             for seed in comparison.seeds:
-                key = RunKey(name, budget, seed)
-                kept = keep and budget == max(budgets) and seed == comparison.seeds[0]
-                runs.append((key, plan_of(plan, key), kept))
+                kept = keep and budget == max(budgeted) and seed == comparison.seeds[0]
+                runs.append((RunKey(name, budget, seed), replace(limited, seed=seed), kept))
     return runs
+
+
+def _budgeted(comparison: Comparison, plan: Plan, prepared: Prepared) -> dict[int, Plan]:
+    """A recipe at each budget, by the labelled target rows that it is given."""
+    if "target" not in plan.streams:
+        return {0: plan}
+    classes = prepared.target.task.outputs
+    shots = comparison.shots
+    if not comparison.budgets and not shots and plan.shots is not None:
+        shots = (plan.shots,)
+    if shots:
+        return {each * classes: replace(plan, budget=None, shots=each) for each in shots}
+    every = plan.budget or len(prepared.target.parts.train)
+    return {each: replace(plan, budget=each, shots=None) for each in comparison.budgets or (every,)}
 
 
 def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | None:
@@ -193,7 +205,10 @@ def _description(
         "title": study.title,
         "description": study.description,
         "primary_metric": target.task.primary,
-        "budgets": list(study.comparison.budgets),
+        "budgets": [
+            *study.comparison.budgets,
+            *(shots * target.task.outputs for shots in study.comparison.shots),
+        ],
         "seeds": list(study.comparison.seeds),
         "recipes": [
             {

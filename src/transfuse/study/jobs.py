@@ -29,9 +29,9 @@ from transfuse.study.cores import share_cores
 from transfuse.transfer import (
     DELTA,
     Engines,
+    Neural,
     Plan,
     Prepared,
-    Pretrained,
     Workspace,
     run_plan,
     save_model,
@@ -92,11 +92,6 @@ class _Task:
     keep_model: bool
 
 
-def plan_of(plan: Plan, key: RunKey) -> Plan:
-    """The plan of one run of a recipe."""
-    return replace(plan, budget=key.budget or plan.budget, seed=key.seed)
-
-
 def work(plan: Plan, prepared: Prepared) -> float:
     """About how long a run takes beside others: to start long runs first and tell the time left.
 
@@ -108,11 +103,11 @@ def work(plan: Plan, prepared: Prepared) -> float:
         Rows that pass through the network, scored ones included.
     """
     scored = sum(len(domain.parts.test) for domain in (prepared.target, prepared.source) if domain)
-    if not isinstance(plan.model, Pretrained):
+    if not isinstance(plan.model, Neural):
         return _CHEAP * scored
     if isinstance(plan.tune, Frozen):
         return 2 * _CHEAP * scored
-    clock = len(prepared.training_rows(plan.streams[0], plan.budget, plan.seed))
+    clock = len(prepared.training_rows(plan.streams[0], plan.budget, plan.seed, plan.shots))
     steps = plan.train.steps(max(1, clock // plan.train.batch_size))
     streams = sum(objective.share for objective in plan.learn if objective.streams)
     # Backward takes about as long as two forward passes.

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from transfuse.errors import Problem, RecipeError
 from transfuse.recipe import build_options, merge, nearest
-from transfuse.transfer import Plan, Pretrained, read_plan
+from transfuse.transfer import Neural, Plan, read_plan
 
 __all__ = ["Comparison", "StudyPlan", "is_study", "read_study"]
 
@@ -17,6 +17,9 @@ class Comparison:
 
     budgets: tuple[int, ...] = ()
     """Numbers of labelled target rows. Default: all training rows only."""
+
+    shots: tuple[int, ...] = ()
+    """Numbers of labelled target rows of each class, in place of budgets. Default: none."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds; each draws its own rows within the budget. Default: 0, 1, 2."""
@@ -45,6 +48,10 @@ class Comparison:
             self.budgets
         ):
             raise ValueError("budgets are 1 or more, and none twice")
+        if any(shots < 1 for shots in self.shots) or len(set(self.shots)) != len(self.shots):
+            raise ValueError("shots are 1 or more, and none twice")
+        if self.shots and self.budgets:
+            raise ValueError("shots stand in place of budgets: keep one of the two")
         if self.workers is not None and self.workers < 1:
             raise ValueError("workers is at least 1")
         if self.replicates < 100:
@@ -78,9 +85,7 @@ class StudyPlan:
         if self.comparison.baselines:
             return self.comparison.baselines
         scratch = [name for name, plan in self.plans.items() if isinstance(plan.tune, Scratch)]
-        plain = [
-            name for name, plan in self.plans.items() if not isinstance(plan.model, Pretrained)
-        ]
+        plain = [name for name, plan in self.plans.items() if not isinstance(plan.model, Neural)]
         return tuple(dict.fromkeys([*scratch, *plain]))
 
     @property

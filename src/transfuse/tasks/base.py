@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from transfuse.models import ProblemType
 
-__all__ = ["Task", "label_name"]
+__all__ = ["Task", "label_name", "weighted_mean"]
 
 
 def label_name(value: Any) -> str:
@@ -88,6 +88,7 @@ class Task(ABC):
         smoothing: float = 0.0,
         gamma: float = 0.0,
         weights: torch.Tensor | None = None,
+        row_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The mean loss of a batch.
 
@@ -98,6 +99,7 @@ class Task(ABC):
             gamma: Exponent of the focal loss (Lin et al., 2017, arXiv:1708.02002). Default: 0,
                 which is the plain loss.
             weights: Weight of each class, [outputs]. Default: equal.
+            row_weights: What each row counts in the mean, [n]. Default: the same.
 
         Returns:
             A scalar.
@@ -114,3 +116,15 @@ class Task(ABC):
     @abstractmethod
     def decode(self, scores: NDArray[Any]) -> list[Any]:
         """What a person reads: label names, lists of them, or numbers; one per row."""
+
+
+def weighted_mean(losses: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """The mean of the losses of rows, over the weights where rows have any.
+
+    Args:
+        losses: One loss a row, [n].
+        weights: What each row counts, [n], or None.
+    """
+    if weights is None:
+        return losses.mean()
+    return (losses * weights).sum() / weights.sum()

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from transfuse.errors import DataError, Problem
 from transfuse.recipe.methods import nearest
-from transfuse.tasks.base import Task, label_name
+from transfuse.tasks.base import Task, label_name, weighted_mean
 
 __all__ = ["Classification", "class_names", "unknown_labels"]
 
@@ -112,6 +112,7 @@ class Classification(Task):
         smoothing: float = 0.0,
         gamma: float = 0.0,
         weights: torch.Tensor | None = None,
+        row_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Cross-entropy, softened and focused as asked; the mean is taken over the weights."""
         logits = logits.float()
@@ -121,10 +122,10 @@ class Classification(Task):
         if gamma:
             true_share = logits.softmax(-1).gather(1, targets[:, None]).squeeze(1)
             losses = losses * (1 - true_share) ** gamma
-        if weights is None:
-            return losses.mean()
-        share = weights[targets]
-        return (losses * share).sum() / share.sum()
+        if weights is not None:
+            shares = weights[targets]
+            row_weights = shares if row_weights is None else shares * row_weights
+        return weighted_mean(losses, row_weights)
 
     def weights(self, targets: NDArray[Any]) -> NDArray[np.float32] | None:
         """By n / (classes * rows of the class); a class without rows weighs nothing."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from transfuse.errors import DataError, Problem
-from transfuse.tasks.base import Task, label_name
+from transfuse.tasks.base import Task, label_name, weighted_mean
 from transfuse.tasks.classification import class_names, unknown_labels
 
 __all__ = ["MultiLabel"]
@@ -80,6 +80,7 @@ class MultiLabel(Task):
         smoothing: float = 0.0,
         gamma: float = 0.0,
         weights: torch.Tensor | None = None,
+        row_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Binary cross-entropy, mean over rows and labels."""
         logits = logits.float()
@@ -91,7 +92,7 @@ class MultiLabel(Task):
             chance = logits.sigmoid()
             true_share = chance * targets + (1 - chance) * (1 - targets)
             losses = losses * (1 - true_share) ** gamma
-        return losses.mean()
+        return weighted_mean(losses.mean(-1), row_weights)
 
     def weights(self, targets: NDArray[Any]) -> NDArray[np.float32] | None:
         """Negative rows over positive rows of each label; 1 for a label without positive rows."""

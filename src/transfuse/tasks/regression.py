@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from transfuse.errors import DataError, Problem
-from transfuse.tasks.base import Task
+from transfuse.tasks.base import Task, weighted_mean
 
 __all__ = ["Regression"]
 
@@ -77,12 +77,13 @@ class Regression(Task):
         smoothing: float = 0.0,
         gamma: float = 0.0,
         weights: torch.Tensor | None = None,
+        row_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Squared error in standard deviations; smoothing and gamma do not apply."""
         assert self.mean is not None
         assert self.deviation is not None
         scaled = (targets - self.mean) / self.deviation
-        return (logits.float().squeeze(-1) - scaled).square().mean()
+        return weighted_mean((logits.float().squeeze(-1) - scaled).square(), row_weights)
 
     def weights(self, targets: NDArray[Any]) -> None:
         """None: numbers have no classes."""

@@ -4,7 +4,7 @@ Read `loop.py` first.
 """
 
 from transfuse.training.callbacks import Callback, StepReport
-from transfuse.training.job import Job, StreamData
+from transfuse.training.job import Criterion, Job, StreamData
 from transfuse.training.loop import Fitted, fit
 from transfuse.training.options import Training
 from transfuse.training.runtime import writes
@@ -12,6 +12,7 @@ from transfuse.training.step import TrainModule, streams_of
 
 __all__ = [
     "Callback",
+    "Criterion",
     "Fitted",
     "Job",
     "StepReport",

@@ -1,19 +1,19 @@
 """What a run is made of, before any of it has happened."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.balancing import Balancer
-from transfuse.models import Engine, Inputs, Network, Store
-from transfuse.objectives import Objective, StreamTask
+from transfuse.models import Answers, Engine, Inputs, Network, Store
+from transfuse.objectives import Facts, Objective, StreamTask, rows_of
+from transfuse.tasks import Task
 from transfuse.training.options import Training
-from transfuse.training.step import streams_of
 from transfuse.tuning import Stage
 
-__all__ = ["Job", "StreamData"]
+__all__ = ["Criterion", "Job", "StreamData"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,53 @@ class StreamData:
     inputs: Inputs
     targets: NDArray[np.generic] | None = None
     """What the stream's task made of the labels; None for unlabelled rows."""
+
+    weights: NDArray[np.float32] | None = None
+    """What each row counts in the mean of a loss; None where all count the same."""
+
+    vectors: NDArray[np.float32] | None = None
+    """What stands in place of the encoder's pooled vectors, [rows, d]. Default: nothing."""
+
+    variants: tuple[Inputs, ...] = ()
+    """The same rows with their texts varied, once for each epoch in turn."""
+
+    answers: Mapping[str, Answers] = field(default_factory=dict)
+    """What teachers said of the rows, by the question's name."""
+
+    def facts(self, task: StreamTask | None) -> Facts:
+        """What objectives may know of the stream before training begins."""
+        return Facts(
+            rows=len(self.inputs),
+            targets=self.targets,
+            task=task,
+            widths={name: answers.width for name, answers in self.answers.items()},
+            answers={
+                name: answers.vectors
+                for name, answers in self.answers.items()
+                if answers.vectors is not None
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What chooses among the weights of a run when the target's labels may not."""
+
+    name: str
+    """A score of `LABEL_FREE`."""
+
+    unlabelled: StreamData
+    """Rows of the target's domain."""
+
+    task: Task
+    """The target's task."""
+
+    head: str
+    source: StreamData | None = None
+    """Labelled source rows that no objective reads, for a score that needs them."""
+
+    oracle: StreamData | None = None
+    """Labelled target rows. They never choose: they tell what the choice has cost."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +82,10 @@ class Job:
     balancer: Balancer
     options: Training
     streams: Mapping[str, StreamData]
-    """The rows of every stream that an objective reads."""
+    """The rows that objectives read, by the stream's name without a view."""
 
     tasks: Mapping[str, StreamTask]
-    """The task of every labelled stream."""
+    """The task of each of these streams."""
 
     seed: int
     engine: Engine
@@ -56,7 +103,16 @@ class Job:
 
     validation_task: StreamTask | None = None
 
+    criterion: Criterion | None = None
+    """What chooses the epoch without labels of the target. Default: the validation rows do."""
+
     @property
-    def clock(self) -> str:
-        """The stream whose rows make an epoch: the first that an objective reads."""
-        return streams_of(self.objectives)[0]
+    def clock(self) -> tuple[str, ...]:
+        """The streams whose rows make an epoch: those of the first objective that reads any."""
+        first = next(each for each in self.objectives if each.streams)
+        return tuple(dict.fromkeys(rows_of(name) for name in first.streams))
+
+    @property
+    def facts(self) -> dict[str, Facts]:
+        """What is known of each stream."""
+        return {name: data.facts(self.tasks.get(name)) for name, data in self.streams.items()}

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from transfuse.data import Batching, Stream, seed_for
-from transfuse.models import Feed, Feeds
+from transfuse.data import seed_for
+from transfuse.models import Feeds
 from transfuse.training.callbacks import Callback, StepReport
 from transfuse.training.checkpoint import (
     Position,
@@ -28,11 +28,12 @@ from transfuse.training.interrupt import Interrupt, interruptible
 from transfuse.training.job import Job
 from transfuse.training.optimizer import Schedule, build_optimizer
 from transfuse.training.runtime import Runtime
-from transfuse.training.selection import Selection, validation_scores
+from transfuse.training.selection import Selection, choice_told, scores_now
 from transfuse.training.solver import solve_best
 from transfuse.training.state import pack, unpack
 from transfuse.training.step import TrainModule
 from transfuse.training.stepper import Stepper
+from transfuse.training.streams import Streams, batch_of, finish_objectives, rows_per_step
 from transfuse.tuning import Stage, frozen_layers
 
 __all__ = ["Fitted", "fit"]
@@ -49,6 +50,9 @@ class Fitted:
     """One entry per evaluation: step and scores."""
 
     resumed: bool = False
+
+    choice: Mapping[str, float] = field(default_factory=dict)
+    """What choosing weights without labels came to, by name; see `choice_told`."""
 
 
 def fit(job: Job, folder: Path | None = None, callbacks: Sequence[Callback] = ()) -> Fitted:
@@ -100,13 +104,17 @@ class _Loop:
         self.runtime = runtime
         self.interrupt = interrupt
         self.parameters = dict(job.network.named_parameters())
-        self.module = TrainModule(job.network, job.objectives, job.tasks).to(runtime.device)
+        torch.manual_seed(seed_for(job.seed, "objectives"))
+        self.module = TrainModule(job.network, job.objectives, job.tasks, job.facts).to(
+            runtime.device
+        )
         losses = [name for objective in job.objectives for name in objective.names]
         self.balancing = job.balancer.module(losses)
         self.stepper = Stepper(job, self.module, self.balancing, runtime)
         self.history: list[dict[str, float]] = []
         patience = job.options.patience
-        self.selection = Selection(patience) if patience is not None else None
+        chooses = patience is not None or job.criterion is not None
+        self.selection = Selection(patience) if chooses else None
         self.began = time.monotonic()
         self.done = 0
         self.saved = self.began
@@ -123,6 +131,7 @@ class _Loop:
                 self._run_stage(index, stage, found if found and index == start else None)
         if self.selection is not None:
             self.selection.restore(self.parameters)
+        finish_objectives(self.job, self.module, self.runtime.device)
         trained = frozenset().union(*(stage.names for stage in self.job.stages))
         return Fitted(
             steps=self.done,
@@ -130,6 +139,7 @@ class _Loop:
             trained_parameters=sum(self.parameters[name].numel() for name in trained),
             history=self.history,
             resumed=found is not None,
+            choice=choice_told(self.history),
         )
 
     @property
@@ -143,8 +153,8 @@ class _Loop:
             return 0
         job = self.job
         trained = [other.share for other in job.stages if not self._solvable(other)]
-        rows = len(job.streams[job.clock].inputs)
-        batch = job.options.batch_size * self.runtime.world
+        rows = sum(len(job.streams[name].inputs) for name in job.clock)
+        batch = sum(rows_per_step(job, name) for name in job.clock) * self.runtime.world
         total = job.options.steps(math.ceil(rows / batch))
         return max(1, round(total * stage.share / sum(trained)))
 
@@ -170,12 +180,20 @@ class _Loop:
         frozen = self._frozen(moving)
         self.module.frozen = frozen
         self.feeds = Feeds(self.job.network, frozen, self.job.store, self.job.encode_engine)
-        feeds = {name: self.feeds.feed(data.inputs) for name, data in self.job.streams.items()}
+        streams = Streams(
+            self.job,
+            self.feeds,
+            self.module.streams,
+            stage=index,
+            rank=self.runtime.rank,
+            world=self.runtime.world,
+            device=self.runtime.device,
+        )
         torch.manual_seed(seed_for(self.job.seed, "stage", index))
         if steps:
-            self._train(index, stage, steps, feeds, moving, found)
+            self._train(index, stage, steps, streams, moving, found)
         else:
-            self._solve(feeds, moving)
+            self._solve(streams, moving)
 
     def _free(self, stage: Stage) -> list[nn.Parameter]:
         """Let the stage's parameters move and hold all others."""
@@ -192,19 +210,15 @@ class _Loop:
         # The embeddings alone cost less to compute than to read.
         return frozen if frozen > 1 and network.can_resume(frozen) else 0
 
-    def _solve(self, feeds: Mapping[str, Feed], moving: Sequence[nn.Parameter]) -> None:
+    def _solve(self, streams: Streams, moving: Sequence[nn.Parameter]) -> None:
         job = self.job
-        batches = {
-            name: self.stepper.batch(feed, job.streams[name], slice(None))
-            for name, feed in feeds.items()
-        }
         checked = None
         if job.validation is not None and job.validation_task is not None:
             feed = self.feeds.feed(job.validation.inputs)
-            batch = self.stepper.batch(feed, job.validation, slice(None))
+            batch = batch_of(feed, job.validation, slice(None), self.runtime.device)
             checked = (batch, job.validation_task)
         self.module.eval()
-        penalty = solve_best(self.module, batches, moving, job.options.penalty, checked)
+        penalty = solve_best(self.module, streams.whole(), moving, job.options.penalty, checked)
         for callback in self.callbacks:
             callback.on_notice(f"probe solved with penalty {penalty:.2g}")
 
@@ -213,45 +227,27 @@ class _Loop:
         index: int,
         stage: Stage,
         steps: int,
-        feeds: Mapping[str, Feed],
+        streams: Streams,
         moving: Sequence[nn.Parameter],
         found: tuple[Position, dict[str, torch.Tensor]] | None,
     ) -> None:
-        job, options = self.job, self.job.options
+        options = self.job.options
         owned = list(self.module.owned.parameters())
         balanced = list(self.balancing.parameters()) if self.balancing is not None else []
         optimizer = build_optimizer(stage.groups, [*owned, *balanced], self.parameters, options)
         schedule = Schedule(optimizer, options, steps)
-        streams = {
-            name: Stream(
-                feed.lengths,
-                self._batching(name),
-                seed=job.seed,
-                name=f"{name}-{index}",
-                rank=self.runtime.rank,
-                world=self.runtime.world,
-            )
-            for name, feed in feeds.items()
-        }
         done = 0
         if found is not None:
             done = found[0].step
             self.done += done
             restore_optimizer(optimizer, found[1], "optimizer.")
-            for name, stream in streams.items():
-                stream.load_state_dict(found[0].streams[name])
+            streams.load_state_dict(found[0].streams)
             torch.set_rng_state(found[1]["rng"])
         wrapped, optimizer = self.runtime.prepare(self.module, optimizer)
         evaluate_every = self._interval(steps)
         while done < steps:
             schedule.apply(done)
-            batches = [
-                {
-                    name: self.stepper.batch(feeds[name], job.streams[name], next(stream))
-                    for name, stream in streams.items()
-                }
-                for _ in range(options.accumulate)
-            ]
+            batches = [streams.next() for _ in range(options.accumulate)]
             losses, weights = self.stepper.step(
                 wrapped, batches, optimizer, moving, self.done, self.total
             )
@@ -281,23 +277,18 @@ class _Loop:
         named = {f"loss/{name}": value for name, value in losses.items()}
         self.runtime.log({**named, "learning_rate": rate}, self.done + 1)
 
-    def _batching(self, stream: str) -> Batching:
-        """How the rows of a stream are put into batches, all processes together."""
-        readers = [each.share for each in self.job.objectives if stream in each.streams]
-        rows = max(1, round(self.job.options.batch_size * max(readers)))
-        return Batching(rows * self.runtime.world, self.job.options.batch_tokens)
-
     def _interval(self, steps: int) -> int:
         """Steps between evaluations in this stage; 0 for none."""
         options = self.job.options
-        if self.job.validation is None or not (options.evaluations or options.patience):
+        wanted = options.evaluations or options.patience
+        if self.job.criterion is None and not (self.job.validation is not None and wanted):
             return 0
         count = options.evaluations or max(1, round(options.epochs))
         return max(1, steps // count)
 
     def _stop_after_evaluation(self) -> bool:
-        """Score the validation rows; whether patience has run out."""
-        scores, score = validation_scores(self.job, self.feeds)
+        """Score the weights of now; whether patience has run out."""
+        scores, score = scores_now(self.job, self.feeds)
         self.history.append({"step": float(self.done), **scores})
         for callback in self.callbacks:
             callback.on_evaluation(self.done, scores)
@@ -317,7 +308,7 @@ class _Loop:
         self,
         stage: int,
         step: int,
-        streams: Mapping[str, Stream],
+        streams: Streams,
         optimizer: torch.optim.Optimizer,
     ) -> None:
         if self.folder is None:
@@ -327,7 +318,7 @@ class _Loop:
             job=self.job.fingerprint,
             stage=stage,
             step=step,
-            streams={name: stream.state_dict() for name, stream in streams.items()},
+            streams=streams.state_dict(),
             history=self.history,
             best=None if self.selection is None else self.selection.best,
             stale=0 if self.selection is None else self.selection.stale,

@@ -52,8 +52,13 @@ class Training:
     kept. Default: train to the end and keep the last weights."""
 
     evaluations: int = 0
-    """Evaluations on the validation rows, spread over the run. Default: one an epoch where
-    `patience` is given, otherwise none before the end."""
+    """Evaluations, spread over the run. Default: one an epoch where `patience` is given or `select`
+    asks for it, otherwise none before the end."""
+
+    select: Literal["validation", "entropy", "information_maximisation", "iw_risk"] = "validation"
+    """What chooses the weights that are kept: with `patience` the validation rows, or a score that
+    needs no label of the target: the entropy of the answers, their mutual information with the
+    rows, or the source's risk under importance weights. Default: validation."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of forward and backward; weights stay fp32. Default: what the engine probe found

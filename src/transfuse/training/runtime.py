@@ -6,8 +6,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import nn
 
 __all__ = ["Runtime", "writes"]
@@ -78,6 +80,21 @@ class Runtime:
         """Inside, gradients add up without being shared between processes."""
         context: AbstractContextManager[Any] = self._accelerator.no_sync(module)
         return context
+
+    def average(self, numbers: torch.Tensor) -> None:
+        """Put the mean over the processes in the place of the numbers, which are contiguous."""
+        if self.world > 1:
+            torch.distributed.all_reduce(numbers)
+            numbers.div_(self.world)
+
+    def agreed(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The first process's numbers, in every process."""
+        if self.world == 1:
+            return numbers
+        sent = torch.tensor(numbers, device=self.device)
+        torch.distributed.broadcast(sent, src=0)
+        received: NDArray[np.float64] = sent.cpu().numpy()
+        return received
 
     def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
         """Scale the gradient down to a norm, if it is longer."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from transfuse.models import Batch, Network
-from transfuse.objectives import Objective, Step, StreamTask
+from transfuse.models import Batch, Network, Outputs
+from transfuse.objectives import Facts, Objective, Step, StreamTask, rows_of
 
 __all__ = ["TrainModule", "streams_of"]
 
@@ -26,7 +26,8 @@ class TrainModule(nn.Module):
     Args:
         network: The network that learns.
         objectives: What it learns from.
-        tasks: The task of each labelled stream.
+        tasks: The task of each stream.
+        facts: What is known of each stream before training begins.
         frozen: How many of the encoder's layers each batch already carries as `hidden`.
     """
 
@@ -35,16 +36,18 @@ class TrainModule(nn.Module):
         network: Network,
         objectives: Sequence[Objective],
         tasks: Mapping[str, StreamTask],
+        facts: Mapping[str, Facts],
         frozen: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
         self.objectives = tuple(objectives)
-        self.tasks = dict(tasks)
+        self.streams = streams_of(objectives)
+        self.tasks = {name: tasks[rows_of(name)] for name in self.streams if rows_of(name) in tasks}
         self.frozen = frozen
         self.owned = nn.ModuleDict()
         for index, objective in enumerate(self.objectives):
-            module = objective.module(network)
+            module = objective.module(network, facts)
             if module is not None:
                 self.owned[str(index)] = module
 
@@ -55,8 +58,9 @@ class TrainModule(nn.Module):
             batches: One batch for each stream.
             progress: The share of training done, 0 to 1.
         """
-        outputs = {name: self.network(batch, self.frozen) for name, batch in batches.items()}
-        step = Step(self.network, batches, outputs, self.tasks, progress)
+        read = streams_of([each for each in self.objectives if each.reads_outputs])
+        outputs = {name: self._run(name, batches[name]) for name in read}
+        step = Step(self.network, batches, outputs, self.tasks, progress, self.frozen)
         losses: dict[str, torch.Tensor] = {}
         for index, objective in enumerate(self.objectives):
             module = dict(self.owned).get(str(index))
@@ -65,6 +69,12 @@ class TrainModule(nn.Module):
                     raise ValueError(f"two objectives give a loss named {name!r}")
                 losses[name] = loss
         return losses
+
+    def _run(self, stream: str, batch: Batch) -> Outputs:
+        """The network on one stream; only the stream's own head answers."""
+        known = self.tasks.get(stream)
+        outputs: Outputs = self.network(batch, self.frozen, None if known is None else [known.head])
+        return outputs
 
     def weights(self, losses: Mapping[str, object], progress: float) -> dict[str, float]:
         """The weight that each loss's objective asks for.

@@ -2,20 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from operator import is_not
 
 import torch
 from torch import nn
 
+from transfuse.balancing import Fixed, Jacobian
 from transfuse.errors import Problem, TrainingError
-from transfuse.models import Batch, Encoder, Feed
-from transfuse.training.job import Job, StreamData
+from transfuse.models import Batch, Encoder
+from transfuse.training.job import Job
+from transfuse.training.passes import StepPasses
 from transfuse.training.runtime import Runtime
 from transfuse.training.step import TrainModule
 
 __all__ = ["Stepper"]
 
-Losses = dict[str, float]
+Losses = dict[str, torch.Tensor]
+Numbers = dict[str, float]
 
 
 class Stepper:
@@ -35,19 +39,7 @@ class Stepper:
         self._module = module
         self._balancing = balancing
         self._runtime = runtime
-
-    def batch(self, feed: Feed, data: StreamData, rows: Any) -> Batch:
-        """A batch of a feed's rows with their targets, on the run's device.
-
-        Args:
-            feed: The feed.
-            data: The stream that the feed is of.
-            rows: Row numbers, int64 [n], or a slice.
-        """
-        batch = feed.batch(rows)
-        if data.targets is not None:
-            batch["targets"] = torch.from_numpy(data.targets[rows])
-        return {name: tensor.to(self._runtime.device) for name, tensor in batch.items()}
+        self._jacobian = Jacobian([])
 
     def step(
         self,
@@ -57,7 +49,7 @@ class Stepper:
         moving: Sequence[nn.Parameter],
         done: int,
         total: int,
-    ) -> tuple[Losses, Losses]:
+    ) -> tuple[Numbers, Numbers]:
         """One step.
 
         Args:
@@ -69,21 +61,31 @@ class Stepper:
             total: Steps of the run.
 
         Returns:
-            The losses and their effective weights by name, of the last part.
+            The losses, the mean over the parts, and their effective weights, both by name.
 
         Raises:
             TrainingError: If a loss is not finite; nothing has been updated then.
         """
         self._ready()
-        for part in batches[:-1]:
-            with self._runtime.unsynchronised(wrapped):
-                self._backward(wrapped, part, moving, done, total, len(batches))
-        losses, weights = self._backward(wrapped, batches[-1], moving, done, total, len(batches))
+        progress = done / total
+        names = [name for objective in self._job.objectives for name in objective.names]
+        passes = StepPasses(
+            [partial(self._losses, wrapped, part, progress, done) for part in batches],
+            self._module.weights(dict.fromkeys(names), progress),
+            wrapped,
+            self._room(moving),
+            self._runtime,
+        )
+        # A loss alone has nothing to be balanced with.
+        balancer = self._job.balancer if len(passes.names) > 1 else Fixed()
+        factors = balancer.backward(passes, self._balancing)
+        effective = (passes.weights * factors).tolist()
+        weights = dict.fromkeys(names, 0.0) | dict(zip(passes.names, effective, strict=True))
         if self._job.options.clip:
             self._runtime.clip(moving, self._job.options.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return losses, weights
+        return passes.losses, weights
 
     def _ready(self) -> None:
         """Training mode, but for what is frozen: no dropout there."""
@@ -95,32 +97,27 @@ class Stepper:
                     if not any(weight.requires_grad for weight in module.parameters()):
                         module.eval()
 
-    def _backward(
-        self,
-        wrapped: nn.Module,
-        batches: Mapping[str, Batch],
-        moving: Sequence[nn.Parameter],
-        done: int,
-        total: int,
-        parts: int,
-    ) -> tuple[Losses, Losses]:
+    def _room(self, moving: Sequence[nn.Parameter]) -> Jacobian:
+        """Room for the gradients of all that trains: the network's parameters and objectives'."""
+        owned = [each for each in self._module.owned.parameters() if each.requires_grad]
+        parameters = tuple(dict.fromkeys([*moving, *owned]))
+        kept = self._jacobian.parameters
+        if len(kept) != len(parameters) or any(map(is_not, kept, parameters)):
+            self._jacobian = Jacobian(parameters)
+        return self._jacobian
+
+    def _losses(
+        self, wrapped: nn.Module, batches: Mapping[str, Batch], progress: float, done: int
+    ) -> Losses:
+        """The losses of one part of the step, all of them finite."""
         engine = self._job.engine
-        progress = done / total
         with torch.autocast(self._runtime.device.type, engine.dtype, enabled=engine.autocast):
-            losses = wrapped(batches, progress)
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
-        _check_finite(values, done)
-        weights = self._job.balancer.backward(
-            {name: loss / parts for name, loss in losses.items()},
-            self._module.weights(losses, progress),
-            moving,
-            self._balancing,
-            self._runtime.backward,
-        )
-        return values, weights
+            losses: Losses = wrapped(batches, progress)
+        _check_finite({name: float(loss.detach()) for name, loss in losses.items()}, done)
+        return losses
 
 
-def _check_finite(losses: Losses, done: int) -> None:
+def _check_finite(losses: Numbers, done: int) -> None:
     broken = [name for name, value in losses.items() if not math.isfinite(value)]
     if broken:
         raise TrainingError(

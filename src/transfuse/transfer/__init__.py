@@ -3,12 +3,22 @@
 Read `run.py` first.
 """
 
-from transfuse.transfer.choices import MODELS, Pretrained, TableChoice, Tfidf
+from transfuse.transfer.choices import (
+    MODELS,
+    Narrow,
+    Neural,
+    Pretrained,
+    Static,
+    TableChoice,
+    Tfidf,
+)
 from transfuse.transfer.folder import ModelFolder, load_model, save_model
-from transfuse.transfer.plan import Plan, read_plan
-from transfuse.transfer.prepared import Domain, Prepared, load_table, prepare
+from transfuse.transfer.plan import Plan
+from transfuse.transfer.prepared import Domain, Prepared, prepare
+from transfuse.transfer.reading import read_plan
 from transfuse.transfer.run import DELTA, Outcome, run_plan
 from transfuse.transfer.single import Result, transfer
+from transfuse.transfer.tables import load_table
 from transfuse.transfer.workspace import Engines, Workspace
 
 __all__ = [
@@ -17,11 +27,14 @@ __all__ = [
     "Domain",
     "Engines",
     "ModelFolder",
+    "Narrow",
+    "Neural",
     "Outcome",
     "Plan",
     "Prepared",
     "Pretrained",
     "Result",
+    "Static",
     "TableChoice",
     "Tfidf",
     "Workspace",

@@ -1,12 +1,15 @@
 """The choices of a recipe beside tuning, objectives and balancer: which model, which data."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from transfuse.data import Role
+from transfuse.transfer.zero_shot import ZeroShot
 
-__all__ = ["MODELS", "Pretrained", "TableChoice", "Tfidf"]
+__all__ = ["MODELS", "Model", "Narrow", "Neural", "Pretrained", "Static", "TableChoice", "Tfidf"]
+
+PoolingName = Literal["auto", "mean", "cls", "last", "native"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Pretrained:
     name: str
     """A Hugging Face id, a local folder, or an installed package that carries a model."""
 
-    pooling: Literal["auto", "mean", "cls", "last", "native"] = "auto"
+    pooling: PoolingName = "auto"
     """How token vectors become one: `native` is the architecture's own classification head.
     Default: what the model says of itself."""
 
@@ -30,13 +33,118 @@ class Pretrained:
     """Dropout inside the encoder while it trains; without it a step takes about a tenth less.
     Default: what the model was pretrained with."""
 
+    layers: int | None = None
+    """How many of its transformer layers are kept, for a student. Default: all."""
+
+    take: Literal["spread", "first", "last"] = "spread"
+    """Which layers are kept: at even distances from the first to the last, the first ones, or the
+    last ones. Default: spread."""
+
     def __post_init__(self) -> None:
-        if self.max_length < 2:
-            raise ValueError("max_length is at least 2")
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout lies in [0, 1)")
-        if self.encoder_dropout is not None and not 0 <= self.encoder_dropout < 1:
-            raise ValueError("encoder_dropout lies in [0, 1)")
+        _check_reading(self.max_length, self.dropout, self.encoder_dropout)
+        if self.layers is not None and self.layers < 1:
+            raise ValueError("layers is at least 1")
+
+    @property
+    def source(self) -> str:
+        """The model that knowledge comes from."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """A new network of a pretrained model's architecture in another size, with its tokenizer.
+
+    A student to be trained from another model's answers; its token embeddings may start from those
+    of the pretrained model.
+    """
+
+    like: str
+    """The pretrained model: a Hugging Face id, a local folder, or an installed package."""
+
+    hidden: int = 192
+    """Length of a token's vector, a multiple of `heads`. Default: 192."""
+
+    layers: int = 3
+    """Number of transformer layers. Default: 3."""
+
+    heads: int = 6
+    """Attention heads of a layer. Default: 6."""
+
+    feed_forward: int | None = None
+    """Width inside a layer's feed-forward block. Default: four times `hidden`."""
+
+    embeddings: Literal["pca", "random"] = "pca"
+    """How token embeddings start: as the principal components of the pretrained model's, or drawn
+    like all other weights. Default: pca."""
+
+    pooling: PoolingName = "auto"
+    """How token vectors become one. Default: what the pretrained model says of itself."""
+
+    max_length: int = 128
+    """Longest text in tokens; the rest is cut off. Default: 128."""
+
+    dropout: float = 0.1
+    """Dropout before the head. Default: 0.1."""
+
+    encoder_dropout: float | None = None
+    """Dropout inside the encoder while it trains. Default: that of the pretrained model."""
+
+    def __post_init__(self) -> None:
+        _check_reading(self.max_length, self.dropout, self.encoder_dropout)
+        for name in ("hidden", "layers", "heads", "feed_forward"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise ValueError(f"{name} is at least 1")
+        if self.hidden % self.heads:
+            raise ValueError("hidden is a multiple of heads")
+
+    @property
+    def source(self) -> str:
+        """The model that knowledge comes from."""
+        return self.like
+
+
+@dataclass(frozen=True)
+class Static:
+    """One vector for each token, wherever it stands, distilled from an encoder; their mean.
+
+    A processor needs microseconds for a text. After Model2Vec (Tulkens and van Dongen, 2024).
+    """
+
+    of: str
+    """The encoder: a Hugging Face id, a local folder, or an installed package."""
+
+    dim: int = 256
+    """Length of the vectors, at most that of the encoder's. Default: 256."""
+
+    weighting: Literal["sif", "none"] = "sif"
+    """How much a token counts at the start: `sif` is a / (a + p), with a = 0.0001 and p by Zipf's
+    law of its place in the vocabulary. Default: sif."""
+
+    pooling: PoolingName = "auto"
+    """How the encoder makes one vector of a token among its special ones. Default: what the
+    encoder says of itself."""
+
+    max_length: int = 128
+    """Longest text in tokens; the rest is cut off. Default: 128."""
+
+    dropout: float = 0.1
+    """Dropout before the head. Default: 0.1."""
+
+    def __post_init__(self) -> None:
+        _check_reading(self.max_length, self.dropout)
+        if self.dim < 1:
+            raise ValueError("dim is at least 1")
+
+    @property
+    def source(self) -> str:
+        """The model that knowledge comes from."""
+        return self.of
+
+
+Neural = Pretrained | Narrow | Static
+"""The models that are networks."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +178,42 @@ class Tfidf:
             raise ValueError("strength is a number above 0")
 
 
-MODELS: dict[str, type[Pretrained] | type[Tfidf]] = {"pretrained": Pretrained, "tfidf": Tfidf}
+Model = Neural | ZeroShot | Tfidf
+"""The models that a recipe may name."""
+
+
+def _check_reading(max_length: int, *shares: float | None) -> None:
+    if max_length < 2:
+        raise ValueError("max_length is at least 2")
+    for name, share in zip(("dropout", "encoder_dropout"), shares, strict=False):
+        if share is not None and not 0 <= share < 1:
+            raise ValueError(f"{name} lies in [0, 1)")
+
+
+MODELS: dict[str, type[Pretrained] | type[Narrow] | type[Static] | type[ZeroShot] | type[Tfidf]] = {
+    "pretrained": Pretrained,
+    "narrow": Narrow,
+    "static": Static,
+    "zero_shot": ZeroShot,
+    "tfidf": Tfidf,
+}
 
 
 @dataclass(frozen=True)
 class TableChoice:
     """Where a table comes from and what its columns are for."""
 
-    path: str | None = None
-    """A file, a saved `datasets` folder, or a hub name."""
+    path: str | tuple[str, ...] | None = None
+    """A file, a saved `datasets` folder, or a hub name; several are put one after the other."""
 
     sample: str | None = None
     """A sample that Transfuse fetches from a package registry, for instance `products`."""
 
     part: str | None = None
     """The part of a saved or hub data set, for instance `train`. Default: the only one."""
+
+    where: dict[str, str | int | tuple[str | int, ...]] = field(default_factory=dict)
+    """Rows to take: column and the value, or values, that it must have. Default: all rows."""
 
     text: str | None = None
     """Column of the text. Default: inferred, and said."""

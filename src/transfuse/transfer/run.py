@@ -1,34 +1,29 @@
 """One recipe on one seed: from a plan and its data to a model that was measured."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from transfuse.data import seed_for
 from transfuse.errors import ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate, fit_temperature
-from transfuse.models import Engine, Network
-from transfuse.objectives import StreamTask
-from transfuse.training import Callback, Job, StreamData, fit, writes
+from transfuse.objectives import rows_of
+from transfuse.training import Callback, fit, writes
 from transfuse.transfer.choices import Pretrained, Tfidf
 from transfuse.transfer.classical import fit_classical
 from transfuse.transfer.cost import CostMeter, latency_ms
+from transfuse.transfer.jobs import Rows, align_source, digest, make_job, read_streams
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.prepared import Domain, Prepared
 from transfuse.transfer.trained import Trained, TrainedClassical, TrainedNetwork
+from transfuse.transfer.without_labels import zero_shot
 from transfuse.transfer.workspace import Workspace
+from transfuse.transfer.zero_shot import ZeroShot
 
 __all__ = ["Outcome", "run_plan"]
-
-Rows = dict[str, NDArray[np.int64]]
 
 _LATENCY_TEXTS = 11
 
@@ -79,12 +74,14 @@ def run_plan(
         TrainingError: If training fails.
     """
     rows = {
-        name: workspace.prepared.training_rows(name, plan.budget, plan.seed)
+        name: workspace.prepared.training_rows(name, plan.budget, plan.seed, plan.shots)
         for name in plan.streams
     }
     with CostMeter() as meter:
         if isinstance(plan.model, Tfidf):
             trained = _train_classical(plan, plan.model, workspace, rows)
+        elif isinstance(plan.model, ZeroShot):
+            trained = zero_shot(plan, plan.model, workspace)
         else:
             trained = _train_network(plan, plan.model, workspace, rows, folder, callbacks)
     target = workspace.prepared.target
@@ -97,6 +94,8 @@ def run_plan(
     some_texts = target.table.take(tested[:_LATENCY_TEXTS]).texts()
     trained.finish(plan, folder / DELTA if folder is not None and writes() else None)
     metrics, temperature = _metrics(workspace.prepared, scores, checked, source_scores)
+    if trained.fitted is not None:
+        metrics |= trained.fitted.choice
     costs = {
         "trained_parameters": float(trained.trained_parameters),
         "total_parameters": float(trained.total_parameters),
@@ -104,10 +103,9 @@ def run_plan(
         "peak_memory_mb": meter.peak_memory_mb,
         "latency_ms": latency_ms(lambda text: trained.texts([text]), some_texts),
     }
-    prints = {name: _digest(target.table, chosen) for name, chosen in _parts(target).items()}
-    prints["learnt"] = _digest(
-        workspace.prepared.domain(plan.streams[0]).table, rows[plan.streams[0]]
-    )
+    prints = {name: digest(target, chosen) for name, chosen in _parts(target).items()}
+    for learnt in plan.streams[:1]:
+        prints["learnt"] = digest(workspace.prepared.domain(learnt), rows[learnt])
     card = Scorecard(metrics, costs, temperature, len(tested), prints)
     return Outcome(plan, trained, card, scores, checked, source_scores, rows)
 
@@ -125,8 +123,11 @@ def _train_network(
     if "source" in rows and not prepared.shared_head:
         heads["source"] = prepared.domain("source").task
     network = workspace.network(model, heads, seed_for(plan.seed, "heads"))
+    streams = read_streams(plan, network, workspace, rows)
+    if plan.align is not None:
+        streams = align_source(plan.align, plan, network, workspace, streams)
     plan.tune.prepare(network, seed_for(plan.seed, "tune"))
-    fitted = fit(_job(plan, network, workspace, rows), folder, callbacks)
+    fitted = fit(make_job(plan, network, workspace, streams, rows), folder, callbacks)
     return TrainedNetwork(network, fitted, workspace, plan.train.prefix_cache)
 
 
@@ -144,13 +145,16 @@ def _train_classical(plan: Plan, options: Tfidf, workspace: Workspace, rows: Row
     targets = []
     weights = []
     for objective in plan.learn:
-        (name,) = objective.streams
+        (stream,) = objective.streams
+        name = rows_of(stream)
         domain = prepared.domain(name)
-        texts += domain.table.take(rows[name]).texts()
-        targets.append(domain.targets[rows[name]])
+        read = domain.table.take(rows[name]).texts()
+        copies = plan.augment.vary(read, plan.seed) if stream.endswith("/augmented") else [read]
+        texts += [text for copy in copies for text in copy]
+        targets.append(np.tile(domain.targets[rows[name]], len(copies)))
         # As in a sum of mean losses, a stream counts by its weight and not by its rows.
-        share = objective.weight_at(0.0) * len(rows[plan.streams[0]]) / len(rows[name])
-        weights.append(np.full(len(rows[name]), share))
+        share = objective.weight_at(0.0) * len(rows[plan.streams[0]]) / len(targets[-1])
+        weights.append(np.full(len(targets[-1]), share))
     checked = prepared.target.parts.validation
     validation = None
     if len(checked):
@@ -166,42 +170,6 @@ def _train_classical(plan: Plan, options: Tfidf, workspace: Workspace, rows: Row
         seed_for(plan.seed, "solver") % 2**31,
     )
     return TrainedClassical(model, workspace)
-
-
-def _job(plan: Plan, network: Network, workspace: Workspace, rows: Rows) -> Job:
-    prepared = workspace.prepared
-    streams, tasks = {}, {}
-    for name, chosen in rows.items():
-        domain = prepared.domain(name)
-        targets = domain.targets[chosen]
-        streams[name] = StreamData(workspace.inputs(network.encoder, name, chosen), targets)
-        weights = domain.task.weights(targets)
-        tasks[name] = StreamTask(
-            domain.task,
-            name if name in network.heads else "target",
-            None if weights is None else torch.from_numpy(weights),
-        )
-    checked = prepared.target.parts.validation
-    validation = None
-    if len(checked):
-        inputs = workspace.inputs(network.encoder, "target", checked)
-        validation = StreamData(inputs, prepared.target.targets[checked])
-    return Job(
-        network=network,
-        stages=plan.tune.stages(network),
-        objectives=plan.learn,
-        balancer=plan.balance,
-        options=plan.train,
-        streams=streams,
-        tasks=tasks,
-        seed=seed_for(plan.seed, "train"),
-        engine=workspace.engines.training(plan.train.precision),
-        encode_engine=workspace.engines.encode,
-        store=workspace.store,
-        fingerprint=_fingerprint(plan, workspace, rows),
-        validation=validation,
-        validation_task=None if validation is None else StreamTask(prepared.target.task, "target"),
-    )
 
 
 def _metrics(
@@ -226,30 +194,6 @@ def _metrics(
     return metrics, temperature
 
 
-def _arithmetic(engine: Engine) -> dict[str, Any]:
-    """What an engine computes; how fast it was measured to be changes nothing."""
-    told = engine.to_json()
-    del told["speedup"]
-    return told
-
-
 def _parts(domain: Domain) -> Rows:
     parts = domain.parts
     return {"train": parts.train, "validation": parts.validation, "test": parts.test}
-
-
-def _digest(table: Any, rows: NDArray[np.int64]) -> str:
-    return str(table.take(rows).fingerprint)
-
-
-def _fingerprint(plan: Plan, workspace: Workspace, rows: Rows) -> str:
-    """Names what a run does, so that only the same run resumes its checkpoint."""
-    prepared = workspace.prepared
-    engines = workspace.engines
-    told = {
-        "recipe": plan.work(),
-        "rows": {name: _digest(prepared.domain(name).table, kept) for name, kept in rows.items()},
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
-        "engines": [_arithmetic(engines.encode), _arithmetic(engines.train)],
-    }
-    return hashlib.blake2b(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -13,8 +13,9 @@ from transfuse.models import Store
 from transfuse.training import Callback, writes
 from transfuse.transfer.folder import ModelFolder, load_model, save_model
 from transfuse.transfer.lock import claimed
-from transfuse.transfer.plan import Plan, read_plan
+from transfuse.transfer.plan import Plan
 from transfuse.transfer.prepared import prepare
+from transfuse.transfer.reading import read_plan
 from transfuse.transfer.run import DELTA, Outcome, run_plan
 from transfuse.transfer.workspace import Engines, Workspace
 

@@ -10,19 +10,23 @@ from numpy.typing import NDArray
 from transfuse.models import Feed, Feeds, Inference, Network, read_inputs
 from transfuse.training import Fitted
 from transfuse.transfer.classical import ClassicalModel
+from transfuse.transfer.entailment import EntailmentModel
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.workspace import Workspace
 from transfuse.tuning import frozen_layers
 
-__all__ = ["Trained", "TrainedClassical", "TrainedNetwork"]
+__all__ = ["Kept", "Trained", "TrainedClassical", "TrainedNetwork"]
 
 Scores = NDArray[np.float64]
+
+Kept = Network | ClassicalModel | EntailmentModel
+"""What a model folder can hold."""
 
 
 class Trained(ABC):
     """A model after its run, before it is measured and kept."""
 
-    model: Network | ClassicalModel
+    model: Kept
     trained_parameters: int
     total_parameters: int
     fitted: Fitted | None = None

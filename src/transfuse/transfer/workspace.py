@@ -11,22 +11,22 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from transfuse.data import Augmenting
 from transfuse.models import (
     Encoder,
     Engine,
     Inputs,
-    LinearHead,
     Network,
     Store,
-    load_classifier,
     probe_engine,
     read_inputs,
 )
 from transfuse.tasks import Task
-from transfuse.transfer.choices import Pretrained
+from transfuse.transfer.choices import Neural
+from transfuse.transfer.networks import open_network
 from transfuse.transfer.prepared import Prepared
+from transfuse.transfer.teachers import Teacher, open_teacher
 
 __all__ = ["Engines", "Workspace"]
 
@@ -71,48 +71,25 @@ class Workspace:
         self.prepared = prepared
         self.engines = engines
         self.store = store
-        self._networks: dict[tuple[Pretrained, tuple[tuple[str, Task], ...], int], Network] = {}
+        self._networks: dict[tuple[Neural, tuple[tuple[str, Task], ...], int], Network] = {}
         self._inputs: dict[tuple[str, str], Inputs] = {}
+        self._teachers: dict[str, Teacher] = {}
 
-    def network(self, model: Pretrained, heads: Mapping[str, Task], seed: int) -> Network:
+    def network(self, model: Neural, heads: Mapping[str, Task], seed: int) -> Network:
         """A fresh network: the source's encoder and new heads.
 
         Args:
             model: Which encoder.
             heads: The task of each head; the first may be the architecture's own.
-            seed: Seed of the heads' first weights.
+            seed: Seed of all weights that are drawn.
         """
         key = (model, tuple(heads.items()), seed)
         if key not in self._networks:
             self._networks[key] = self._load(model, heads, seed)
         return copy.deepcopy(self._networks[key])
 
-    def _load(self, model: Pretrained, heads: Mapping[str, Task], seed: int) -> Network:
-        (first, task), *others = heads.items()
-        network = load_classifier(
-            model.name,
-            task.label_names,
-            task=first,
-            problem_type=task.problem_type,
-            pooling=model.pooling,
-            max_length=model.max_length,
-            dropout=model.dropout,
-            seed=seed,
-        )
-        if model.encoder_dropout is not None:
-            for module in network.encoder.modules():
-                if isinstance(module, nn.Dropout):
-                    module.p = model.encoder_dropout
-        for name, other in others:
-            network.heads[name] = LinearHead(
-                network.encoder.dim,
-                other.outputs,
-                model.dropout,
-                seed,
-                labels=other.label_names,
-                problem_type=other.problem_type,
-            )
-        return network
+    def _load(self, model: Neural, heads: Mapping[str, Task], seed: int) -> Network:
+        return open_network(model, heads, seed, self.store, lambda: self.engines.encode)
 
     def inputs(self, encoder: Encoder, domain: str, rows: NDArray[np.int64]) -> Inputs:
         """Preprocessed rows of a domain.
@@ -127,3 +104,33 @@ class Workspace:
             texts = self.prepared.domain(domain).table.texts()
             self._inputs[kept] = read_inputs(encoder, texts)
         return self._inputs[kept].take(rows)
+
+    def variants(
+        self,
+        encoder: Encoder,
+        domain: str,
+        rows: NDArray[np.int64],
+        augmenting: Augmenting,
+        seed: int,
+    ) -> tuple[Inputs, ...]:
+        """Preprocessed rows of a domain with their texts varied, copy by copy.
+
+        Args:
+            encoder: Whose preprocessing they get.
+            domain: The stream's name.
+            rows: Which rows, in order.
+            augmenting: How texts are varied.
+            seed: The run's seed.
+        """
+        texts = self.prepared.domain(domain).table.take(rows).texts()
+        return tuple(read_inputs(encoder, copy) for copy in augmenting.vary(texts, seed))
+
+    def teacher(self, name: str) -> Teacher:
+        """A teacher, opened once.
+
+        Args:
+            name: A model folder or the name of a model.
+        """
+        if name not in self._teachers:
+            self._teachers[name] = open_teacher(name)
+        return self._teachers[name]

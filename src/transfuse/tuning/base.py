@@ -17,7 +17,15 @@ from torch import nn
 
 from transfuse.models import Encoder, Network
 
-__all__ = ["Group", "Stage", "Tuning", "frozen_layers", "head_group", "layer_names"]
+__all__ = [
+    "Group",
+    "Stage",
+    "Tuning",
+    "frozen_layers",
+    "head_group",
+    "head_solvable",
+    "layer_names",
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,14 @@ def layer_names(network: Network) -> list[frozenset[str]]:
     depth = max(len(stack) for stack in stacks)
     aligned = [[set[str]()] * (depth - len(stack)) + stack for stack in stacks]
     return [frozenset().union(*level) for level in zip(*aligned, strict=True)]
+
+
+def head_solvable(network: Network) -> bool:
+    """Whether what stands outside the encoders is heads alone, which a solver may fit.
+
+    The losses are not convex in the weights of a fusion.
+    """
+    return not list(network.fusion.parameters())
 
 
 def head_group(network: Network, learning_rate: float) -> Group:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from transfuse.models import Network
-from transfuse.tuning.base import Stage, Tuning, head_group
+from transfuse.tuning.base import Stage, Tuning, head_group, head_solvable
 
 __all__ = ["Frozen"]
 
@@ -13,7 +13,8 @@ class Frozen(Tuning):
     """Feature extraction: the encoder is frozen, the head learns.
 
     The encoder runs once over the data. Where all losses are convex in a linear head the probe is
-    solved by L-BFGS, otherwise it is trained like anything else.
+    solved by L-BFGS; otherwise, and where a fusion learns with the head, it is trained like
+    anything else.
     """
 
     learning_rate: float = 1e-2
@@ -24,4 +25,5 @@ class Frozen(Tuning):
 
     def stages(self, network: Network) -> tuple[Stage, ...]:
         """One stage."""
-        return (Stage("probe", (head_group(network, self.learning_rate),), solve=self.solve),)
+        solve = self.solve and head_solvable(network)
+        return (Stage("probe", (head_group(network, self.learning_rate),), solve=solve),)

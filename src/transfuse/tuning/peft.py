@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from transfuse.errors import ModelError, Problem
+from transfuse.errors import ModelError, Problem, RecipeError
 from transfuse.models import Network, TextEncoder
 from transfuse.recipe.methods import nearest
 from transfuse.tuning.base import Group, Stage, Tuning, head_group, layer_names
@@ -53,11 +53,24 @@ class _Adapter(Tuning):
         raise NotImplementedError
 
     def prepare(self, network: Network, seed: int) -> None:
-        """Put a delta into every encoder; at the start it changes nothing."""
+        """Put a delta into every encoder; at the start it changes nothing.
+
+        Raises:
+            RecipeError: If no encoder has linear layers.
+            ModelError: If `peft` has no such method, or will not put it there.
+        """
         # Importing peft takes seconds that recipes without adapters should not pay.
         from peft import PEFT_TYPE_TO_CONFIG_MAPPING, get_peft_model
 
         name = self.peft_type.upper()
+        if not _text_encoders(network):
+            raise RecipeError(
+                Problem(
+                    "tune",
+                    f"{name.lower()} adds to linear layers, and this model's encoder has none",
+                    fix="Tune it by `full` or `frozen`, or take another model.",
+                )
+            )
         known: dict[str, Any] = {
             str(kind.value): config for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()
         }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from transfuse.models import Network
-from transfuse.tuning.base import Group, Stage, Tuning, head_group, layer_names
+from transfuse.tuning.base import Group, Stage, Tuning, head_group, head_solvable, layer_names
 from transfuse.tuning.frozen import Frozen
 from transfuse.tuning.full import Full
 
@@ -37,7 +37,7 @@ class LpFt(Tuning):
         (probe,) = Frozen().stages(network)
         (full,) = Full(self.learning_rate, self.head_learning_rate).stages(network)
         return (
-            Stage("probe", probe.groups, self.probe_share, solve=True),
+            Stage("probe", probe.groups, self.probe_share, solve=probe.solve),
             Stage("full", full.groups, 1 - self.probe_share),
         )
 
@@ -69,7 +69,7 @@ class Gradual(Tuning):
         head = head_group(network, self.head_learning_rate)
         steps = min(self.stages_count - 1, len(layers))
         share = 1 / (steps + 1)
-        stages = [Stage("head", (head,), share, solve=True)]
+        stages = [Stage("head", (head,), share, solve=head_solvable(network))]
         for step in range(1, steps + 1):
             count = round(len(layers) * step / steps)
             top = frozenset().union(*layers[-count:])

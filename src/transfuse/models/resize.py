@@ -1,0 +1,54 @@
+"""Configs of a pretrained model in another size."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transfuse.models.quiet import quiet_loading
+
+__all__ = ["layer_settings", "own_name", "reconfigured"]
+
+
+def reconfigured(config: Any, changed: dict[str, Any]) -> Any:
+    """A config with some settings changed.
+
+    Args:
+        config: A transformers config; it stays as it is.
+        changed: New values by the names that the config itself uses.
+
+    Returns:
+        A config of the same class.
+    """
+    with quiet_loading():
+        return type(config).from_dict({**config.to_dict(), **changed})
+
+
+def own_name(config: Any, name: str) -> str:
+    """How an architecture's config calls a common setting.
+
+    Args:
+        config: A transformers config.
+        name: The common name, for instance `hidden_size`.
+
+    Returns:
+        The name in its `to_dict`, for instance `n_embd`.
+    """
+    return str(config.attribute_map.get(name, name))
+
+
+def layer_settings(config: Any, chosen: Sequence[int]) -> dict[str, Any]:
+    """What a config says of its layers, for some of them.
+
+    Args:
+        config: A transformers config.
+        chosen: Indices of the layers that remain.
+
+    Returns:
+        The new values of the settings concerned, by the config's own names.
+    """
+    total = config.num_hidden_layers
+    changed: dict[str, Any] = {own_name(config, "num_hidden_layers"): len(chosen)}
+    for name, value in config.to_dict().items():
+        # One entry a layer, such as which attention each has.
+        if "layer" in name and isinstance(value, list | tuple) and len(value) == total:
+            changed[name] = [value[place] for place in chosen]
+    return changed

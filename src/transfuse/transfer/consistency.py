@@ -1,0 +1,94 @@
+"""What is wrong between choices of a recipe that are each right."""
+
+from collections.abc import Callable, Iterator
+
+from transfuse.errors import Problem
+from transfuse.objectives import Objective, Ramp, Source, Target
+from transfuse.training import streams_of
+from transfuse.transfer.choices import Tfidf
+from transfuse.transfer.plan import Plan
+from transfuse.transfer.zero_shot import ZeroShot
+from transfuse.tuning import Frozen
+
+__all__ = ["inconsistencies"]
+
+_STREAMS = ("target", "source", "unlabelled")
+"""The streams that a recipe's data can feed."""
+
+_VIEWS = ("", "again", "augmented", "episodes")
+
+
+def inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
+    """All problems that only show when choices meet.
+
+    Args:
+        plan: The recipe's choices.
+        at: From a key of the recipe to its path.
+    """
+    if isinstance(plan.model, ZeroShot):
+        # It learns nothing, so that no other choice matters to it.
+        return
+    yield from _streams(plan, at)
+    yield from _losses(plan, at)
+    yield from _budgets(plan, at)
+    if isinstance(plan.model, Tfidf) and not all(
+        isinstance(objective, Target | Source) for objective in plan.learn
+    ):
+        yield Problem(at("learn"), "TF-IDF learns from `target` and `source` only")
+    if plan.align is not None and not (
+        isinstance(plan.tune, Frozen) and plan.streams == ("source",)
+    ):
+        yield Problem(
+            at("align"),
+            "aligns the source's features for a frozen probe that learns from the source",
+            fix="Set `tune: frozen` and `learn: source`.",
+        )
+    if plan.train.select == "iw_risk" and "source" not in plan.data:
+        yield Problem(at("train.select"), "iw_risk needs `data.source`")
+
+
+def _streams(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
+    for stream in streams_of(plan.learn):
+        rows, _, view = stream.partition("/")
+        if rows not in _STREAMS or view not in _VIEWS:
+            yield Problem(at("learn"), f"no data feeds the stream {stream!r}")
+        elif plan.data and rows not in plan.data and rows != "unlabelled":
+            yield Problem(
+                at(f"data.{rows}"),
+                "missing, but `learn` reads it",
+                fix=f"Name a table, or take {rows!r} out of `learn`.",
+            )
+    if not plan.streams:
+        yield Problem(at("learn"), "no objective reads data", fix="Add `target` or `source`.")
+
+
+def _losses(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
+    names = [name for objective in plan.learn for name in objective.names]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem(at("learn"), f"two objectives give the loss {name!r}", fix="Keep one.")
+    if all(_never_counts(objective) for objective in plan.learn):
+        yield Problem(at("learn"), "every weight is 0", fix="Give one objective a weight above 0.")
+    drawn = [objective.episodes for objective in plan.learn if objective.episodes is not None]
+    if any(episodes != drawn[0] for episodes in drawn):
+        yield Problem(
+            at("learn"),
+            "two objectives draw episodes of different sizes",
+            fix="Give both the same ways, shots and queries.",
+        )
+
+
+def _budgets(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
+    if 0 in (plan.budget, plan.shots) and "target" in plan.streams:
+        yield Problem(
+            at("budget"),
+            "0 rows, but `learn` reads the target",
+            fix="Learn from `source` alone, or give a budget.",
+        )
+    if plan.budget is not None and plan.shots is not None:
+        yield Problem(at("shots"), "stands beside `budget`", fix="Keep one of the two.")
+
+
+def _never_counts(objective: Objective) -> bool:
+    weight = objective.weight
+    ends = (weight.start, weight.end) if isinstance(weight, Ramp) else (weight,)
+    return not any(ends)

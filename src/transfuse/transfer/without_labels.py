@@ -1,0 +1,123 @@
+"""A model from what the labels mean: run a zero-shot recipe without reading a labelled row."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from transfuse.data import seed_for
+from transfuse.errors import ModelError, Problem
+from transfuse.models import Feeds, Inference, LinearHead, Network, read_inputs
+from transfuse.tasks import Classification
+from transfuse.training import Fitted
+from transfuse.transfer.choices import Pretrained
+from transfuse.transfer.entailment import EntailmentModel
+from transfuse.transfer.plan import Plan
+from transfuse.transfer.trained import Trained, TrainedNetwork
+from transfuse.transfer.workspace import Workspace
+from transfuse.transfer.zero_shot import ZeroShot, label_texts, prototype_head
+
+__all__ = ["TrainedEntailment", "zero_shot"]
+
+_CALIBRATED_ON = 256
+"""Rows that a model that entails is calibrated on; each takes a pass for each hypothesis."""
+
+_NOTHING_LEARNT = Fitted(steps=0, seconds=0.0, trained_parameters=0)
+
+
+def zero_shot(plan: Plan, options: ZeroShot, workspace: Workspace) -> Trained:
+    """The model of a zero-shot recipe.
+
+    Args:
+        plan: The plan; of its seed only the rows follow that entailment is calibrated on.
+        options: What the labels mean, and to which model.
+        workspace: Data, engine and feature store. Of the unlabelled rows, or where there are none
+            of the target's training rows, the texts are read; labels never are.
+
+    Raises:
+        ModelError: If the task is not single-label classification, or the model cannot be used.
+        RecipeError: If a label's description is missing or misnamed.
+    """
+    task = workspace.prepared.target.task
+    if not isinstance(task, Classification):
+        raise ModelError(Problem("model.zero_shot", f"the task is {task.kind}", "one label a row"))
+    texts = label_texts(options, task.labels)
+    rows = workspace.prepared.domain("unlabelled").parts.train
+    if options.entails is not None:
+        return _entailing(plan, options, workspace, texts, rows)
+    network = _plain_network(options, workspace)
+    head = network.heads["target"]
+    assert isinstance(head, LinearHead)
+    encoder = network.encoder
+    engine = workspace.engines.encode
+    frozen = encoder.depth if plan.train.prefix_cache else 0
+    feeds = Feeds(network, frozen, workspace.store, engine)
+    inference = Inference(network, engine)
+    flat = [text for of_label in texts for text in of_label]
+    ends = np.cumsum([len(of_label) for of_label in texts])
+    labels = inference.features(feeds.feed(read_inputs(encoder, flat))).numpy()
+    features = inference.features(feeds.feed(workspace.inputs(encoder, "unlabelled", rows))).numpy()
+    weights, biases = prototype_head(
+        np.split(labels, ends[:-1]), features, calibrate=options.calibrate, scale=options.scale
+    )
+    with torch.no_grad():
+        head.classifier.weight.copy_(torch.from_numpy(weights))
+        head.classifier.bias.copy_(torch.from_numpy(biases))
+    return _Untrained(network, _NOTHING_LEARNT, workspace, plan.train.prefix_cache)
+
+
+class _Untrained(TrainedNetwork):
+    """A network that no tuning has touched."""
+
+    def finish(self, plan: Plan, folder: Path | None) -> None:
+        """See `Trained.finish`; the model is in its final form."""
+        return
+
+
+class TrainedEntailment(Trained):
+    """A model that entails, and the hypotheses of the labels."""
+
+    def __init__(self, model: EntailmentModel, workspace: Workspace) -> None:
+        self.model = self._model = model
+        self.trained_parameters = 0
+        self.total_parameters = model.parameters
+        self._workspace = workspace
+
+    def rows(self, domain: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `Trained.rows`."""
+        return self.texts(self._workspace.prepared.domain(domain).table.take(rows).texts())
+
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """See `Trained.texts`."""
+        return self._model.scores(texts)
+
+
+def _entailing(
+    plan: Plan,
+    options: ZeroShot,
+    workspace: Workspace,
+    texts: Sequence[Sequence[str]],
+    rows: NDArray[np.int64],
+) -> TrainedEntailment:
+    assert options.entails is not None
+    model = EntailmentModel.open(options.entails, texts, options.max_length)
+    if options.calibrate:
+        rng = np.random.default_rng(seed_for(plan.seed, "calibration"))
+        some = np.sort(rng.permutation(rows)[:_CALIBRATED_ON])
+        model = model.calibrated(workspace.prepared.domain("unlabelled").table.take(some).texts())
+    return TrainedEntailment(model, workspace)
+
+
+def _plain_network(options: ZeroShot, workspace: Workspace) -> Network:
+    """An encoder with a linear head on its pooled vectors, in evaluation mode, all of it frozen."""
+    assert options.encoder is not None
+    model = Pretrained(options.encoder, options.pooling, options.max_length, dropout=0.0)
+    heads = {"target": workspace.prepared.target.task}
+    network = workspace.network(model, heads, 0)
+    if not isinstance(network.heads["target"], LinearHead):
+        # The architecture's own head would read a vector that was never trained to be compared.
+        network = workspace.network(replace(model, pooling="mean"), heads, 0)
+    return network.requires_grad_(False)
