@@ -200,3 +200,31 @@ def test_a_killed_study_leaves_no_worker_behind_and_goes_on(
     subprocess.run(command, check=True, timeout=120, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     assert (tmp_path / "out" / "study.parquet").exists()
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+
+
+def test_a_recipe_begins_from_the_model_of_another(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path, tiny("bert"), study={"seeds": [0, 1]})
+    recipe["recipes"] = {
+        "student": {"learn": [{"distil": {"teacher": "@teacher", "stream": "unlabelled"}}]},
+        "teacher": {"learn": "target", "budget": 20},
+    }
+    folder = compare(recipe, tmp_path / "study")
+    models = sorted(path.parent.name for path in (folder / "runs").glob("*/model"))
+    assert len([name for name in models if name.startswith("teacher")]) == 2
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/run.json")}
+    assert len(before) == 4
+    compare(recipe, tmp_path / "study")
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/run.json")}
+
+
+@pytest.mark.parametrize(
+    ("learn", "what"),
+    [("@nobody", "which is not there"), ("@student", "begins from a recipe that begins from it")],
+)
+def test_a_recipe_cannot_begin_from_nothing_or_from_itself(
+    learn: str, what: str, tmp_path: Path
+) -> None:
+    recipe = small_recipe(tmp_path, "some-model")
+    recipe["recipes"] = {"student": {"model": learn}, "other": {}}
+    with pytest.raises(RecipeError, match=what):
+        read_study(recipe)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfuse.alignment.base import Aligned, Alignment, checked_pair, with_mean_one
+from transfuse.alignment.base import Aligned, Alignment, Array, checked_pair, with_mean_one
 from transfuse.evaluation.label_free import density_ratio
 
 __all__ = ["Discriminator"]
@@ -25,7 +25,7 @@ class Discriminator(Alignment):
     """Inverse strength of the regression's L2 penalty, on standardised features. Default: 0.01."""
 
     clip: float = 10.0
-    """Greatest weight before the mean becomes 1 again. Default: 10."""
+    """Greatest weight, where the mean is 1; others are cut down to it. Default: 10."""
 
     def __post_init__(self) -> None:
         if not 0 < self.strength < np.inf:
@@ -39,5 +39,24 @@ class Discriminator(Alignment):
         """See `Alignment.align`; the seed decides the folds."""
         a, b = checked_pair(source, target)
         ratio = density_ratio(a, b, seed, strength=self.strength)
-        weights = np.minimum(ratio / ratio.mean(), self.clip)
-        return Aligned(a.astype(np.float32), with_mean_one(weights))
+        bound = _bound(ratio, self.clip)
+        return Aligned(a.astype(np.float32), with_mean_one(np.minimum(ratio, bound)))
+
+
+def _bound(ratio: Array, most: float) -> float:
+    """Where to cut ratios off so that, cut off, none is more than a multiple of their mean.
+
+    A cut at a multiple of the plain mean would not do: a few large ratios make most of that mean,
+    and still carry all the weight when they are cut.
+    """
+    rising = np.sort(ratio)
+    count = len(rising)
+    below = np.cumsum(rising) - rising
+    left = count - np.arange(count)
+    # The mean of what a cut at each ratio leaves.
+    means = (below + left * rising) / count
+    over = np.flatnonzero(rising > most * means)
+    if not len(over):
+        return float(rising[-1])
+    first = over[0]
+    return float(below[first] / (count / most - left[first]))

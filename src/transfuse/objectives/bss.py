@@ -48,6 +48,9 @@ class BSS(Objective):
     def losses(self, step: Step, module: nn.Module | None) -> dict[str, torch.Tensor]:
         """The sum over the k smallest; all of them where a batch has fewer."""
         features = features_of(step, "target")
+        if not features.isfinite().all():
+            # The decomposition would stop the run without a word of which loss it was.
+            return {"bss": features.sum()}
         with full_precision(features):
             # In falling order. Values alone: the slope of singular vectors explodes where two
             # values meet, that of the values does not.

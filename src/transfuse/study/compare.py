@@ -18,8 +18,9 @@ from transfuse.evaluation import METRICS, evaluate
 from transfuse.files import write_whole
 from transfuse.study.analysis import analyse
 from transfuse.study.cores import cores_here
-from transfuse.study.jobs import Run, RunKey, count_done, run_all, work
+from transfuse.study.jobs import Planned, Run, RunKey, count_done, run_all, work
 from transfuse.study.numbers import Number, as_columns
+from transfuse.study.order import begun_from_others
 from transfuse.study.plan import Comparison, StudyPlan, read_study
 from transfuse.study.watch import Watcher
 from transfuse.transfer import Plan, Prepared, prepare
@@ -60,9 +61,9 @@ def compare(
         for note in prepared.notes:
             watcher.on_notice(note)
         _check_parts(prepared)
-        tasks = _runs_of(study, prepared)
+        tasks = begun_from_others(_runs_of(study, prepared), folder / "runs")
         workers = study.comparison.workers or cores_here()
-        watcher.on_begin({key: work(plan, prepared) for key, plan, _ in tasks}, workers)
+        watcher.on_begin({each.key: work(each.plan, prepared) for each in tasks}, workers)
         before = count_done(tasks, prepared, folder / "runs")
         runs = run_all(tasks, prepared, folder / "runs", workers, watcher.on_run)
         watcher.on_notice("comparing")
@@ -92,8 +93,8 @@ def _check_parts(prepared: Prepared) -> None:
             )
 
 
-def _runs_of(study: StudyPlan, prepared: Prepared) -> list[tuple[RunKey, Plan, bool]]:
-    """Every run: its key, its plan, and whether its model may be kept."""
+def _runs_of(study: StudyPlan, prepared: Prepared) -> list[Planned]:
+    """Every run, in the order of the study."""
     comparison = study.comparison
     keep = comparison.keep == "best"
     runs = []
@@ -102,7 +103,7 @@ def _runs_of(study: StudyPlan, prepared: Prepared) -> list[tuple[RunKey, Plan, b
         for budget, limited in budgeted.items():
             for seed in comparison.seeds:
                 kept = keep and budget == max(budgeted) and seed == comparison.seeds[0]
-                runs.append((RunKey(name, budget, seed), replace(limited, seed=seed), kept))
+                runs.append(Planned(RunKey(name, budget, seed), replace(limited, seed=seed), kept))
     return runs
 
 

@@ -38,7 +38,7 @@ from transfuse.transfer import (
 )
 from transfuse.tuning import Frozen
 
-__all__ = ["Run", "RunKey", "load_run", "run_all"]
+__all__ = ["Planned", "Run", "RunKey", "load_run", "run_all"]
 
 
 _CHEAP = 0.2
@@ -79,6 +79,19 @@ class Run:
     """Scores of the source's test rows, where the head answers for them."""
 
     model: Path | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run to be done."""
+
+    key: RunKey
+    plan: Plan
+    keep: bool
+    """Whether its model is kept."""
+
+    after: tuple[RunKey, ...] = ()
+    """The runs whose models it begins from."""
 
 
 @dataclass(frozen=True)
@@ -141,22 +154,34 @@ def load_run(folder: Path, key: RunKey, identity: str) -> Run | None:
     )
 
 
-def identity_of(plan: Plan, prepared: Prepared) -> str:
-    """Fingerprint of a run's plan and data."""
+def identities(plans: Sequence[Planned], prepared: Prepared) -> dict[RunKey, str]:
+    """Fingerprint of every run: its plan, its data, and the runs that it begins from.
+
+    Args:
+        plans: The runs, each after those that it begins from.
+        prepared: The data.
+    """
+    found: dict[RunKey, str] = {}
+    for each in plans:
+        found[each.key] = _identity(each.plan, prepared, [found[key] for key in each.after])
+    return found
+
+
+def _identity(plan: Plan, prepared: Prepared, before: Sequence[str]) -> str:
     names = ("torch", "transformers", "peft", "scikit-learn")
-    told = [plan.work(), prepared.fingerprint, {name: version(name) for name in names}]
+    told = [plan.work(), prepared.fingerprint, {name: version(name) for name in names}, *before]
     text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def count_done(plans: Sequence[tuple[RunKey, Plan, bool]], prepared: Prepared, folder: Path) -> int:
+def count_done(plans: Sequence[Planned], prepared: Prepared, folder: Path) -> int:
     """How many of a study's runs are finished already."""
-    found = [load_run(folder, key, identity_of(plan, prepared)) for key, plan, _ in plans]
-    return sum(run is not None for run in found)
+    known = identities(plans, prepared)
+    return sum(load_run(folder, each.key, known[each.key]) is not None for each in plans)
 
 
 def run_all(
-    plans: Sequence[tuple[RunKey, Plan, bool]],
+    plans: Sequence[Planned],
     prepared: Prepared,
     folder: Path,
     workers: int,
@@ -165,7 +190,7 @@ def run_all(
     """Do the runs that are missing and load all.
 
     Args:
-        plans: Key, plan, and whether the model is kept, for each run.
+        plans: The runs, each after those that it begins from.
         prepared: The data.
         folder: The study's folder of runs.
         workers: Processes at the most.
@@ -179,18 +204,27 @@ def run_all(
         TrainingError: If a process died, with what to do.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [
-        _Task(key, plan, folder, identity_of(plan, prepared), keep) for key, plan, keep in plans
-    ]
-    missing = [task for task in tasks if load_run(folder, task.key, task.identity) is None]
-    for task in tasks:
-        if task not in missing:
-            on_event(task.key, "done")
-    missing.sort(key=lambda task: -work(task.plan, prepared))
-    if missing:
-        _do(missing, prepared, min(workers, len(missing)), on_event)
-    loaded = [load_run(folder, task.key, task.identity) for task in tasks]
+    known = identities(plans, prepared)
+    tasks = {
+        each.key: _Task(each.key, each.plan, folder, known[each.key], each.keep) for each in plans
+    }
+    missing = {key for key, task in tasks.items() if not _finished(task)}
+    for key in tasks:
+        if key not in missing:
+            on_event(key, "done")
+    while missing:
+        # What begins from a run that is missing has to wait for it.
+        ready = [e.key for e in plans if e.key in missing and not missing & set(e.after)]
+        ready.sort(key=lambda key: -work(tasks[key].plan, prepared))
+        _do([tasks[key] for key in ready], prepared, min(workers, len(ready)), on_event)
+        missing -= set(ready)
+    loaded = [load_run(folder, key, task.identity) for key, task in tasks.items()]
     return [run for run in loaded if run is not None]
+
+
+def _finished(task: _Task) -> bool:
+    run = load_run(task.folder, task.key, task.identity)
+    return run is not None and (run.model is not None or not task.keep_model)
 
 
 def _do(

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from transfuse.errors import Problem, RecipeError
 from transfuse.recipe import build_options, merge, nearest
+from transfuse.study.order import check_references
 from transfuse.transfer import Neural, Plan, read_plan
 
 __all__ = ["Comparison", "StudyPlan", "is_study", "read_study"]
@@ -155,6 +156,7 @@ def read_study(recipe: Mapping[str, Any]) -> StudyPlan:
         comparison,
     )
     _check_shared(study)
+    check_references(plans)
     return study
 
 
