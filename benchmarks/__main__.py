@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import encoding, fine_tuning
+from benchmarks import balancing, encoding, fine_tuning
 
 BENCHMARKS = {"encoding": encoding.main, "fine_tuning": fine_tuning.main}
 

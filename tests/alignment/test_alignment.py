@@ -24,7 +24,9 @@ MAPS = pytest.mark.parametrize(
     "method", [Coral(), LinearOT(), Subspace()], ids=["coral", "linear_ot", "subspace"]
 )
 WEIGHTS = pytest.mark.parametrize(
-    "method", [Kliep(), Discriminator(strength=1.0)], ids=["kliep", "discriminator"]
+    "method",
+    [Kliep(flatten=1.0), Discriminator(strength=1.0, flatten=1.0)],
+    ids=["kliep", "discriminator"],
 )
 
 
@@ -158,11 +160,23 @@ def test_weights_follow_the_true_ratio_of_densities(method: Alignment) -> None:
     assert (aligned.weights @ source / 800)[0] == pytest.approx(0.8, abs=0.25)
 
 
+@pytest.mark.parametrize("kind", [Kliep, Discriminator])
+def test_flatter_weights_keep_their_order_and_none_at_all_are_equal(kind: type) -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(200, 2)), rng.normal(0.8, 1.0, size=(100, 2))
+    full, half, none = (
+        kind(flatten=share).align(source, target, 0).weights.astype(np.float64)
+        for share in (1.0, 0.5, 0.0)
+    )
+    assert np.allclose(half, np.sqrt(full) / np.sqrt(full).mean(), rtol=1e-3)
+    assert np.allclose(none, 1.0)
+
+
 def test_kliep_beats_every_other_mixture_of_its_kernels() -> None:
     # Optimality itself: no step towards any single kernel raises the likelihood.
     rng = np.random.default_rng(0)
     source, target = rng.normal(size=(80, 2)), rng.normal(0.7, 0.6, size=(30, 2))
-    method = Kliep(centres=30, width=0.7)
+    method = Kliep(centres=30, width=0.7, flatten=1.0)
     own = np.square(target[:, None] - target[None]).sum(axis=2)
     near = np.square(source[:, None] - target[None]).sum(axis=2)
     unit = 2 * 0.7**2 * np.median(own[own > 0])
@@ -179,8 +193,8 @@ def test_no_weight_of_the_discriminator_is_above_its_bound(clip: float) -> None:
     # A cut at a multiple of the plain mean, taken before the mean is 1 again, leaves far more.
     rng = np.random.default_rng(0)
     source, target = rng.normal(size=(300, 2)), rng.normal(3.0, 0.1, size=(300, 2))
-    free = Discriminator(strength=10.0, clip=1e9).align(source, target, 0).weights
-    bound = Discriminator(strength=10.0, clip=clip).align(source, target, 0).weights
+    free = Discriminator(10.0, clip=1e9, flatten=1.0).align(source, target, 0).weights
+    bound = Discriminator(10.0, clip=clip, flatten=1.0).align(source, target, 0).weights
     assert free.max() > 20
     assert bound.max() == pytest.approx(clip, rel=1e-3)
     # Rows that are not cut keep their order and their proportions.
@@ -249,6 +263,8 @@ def test_features_that_cannot_be_aligned_are_refused(
         (Kliep(), {"width": 0.0}),
         (Discriminator(), {"strength": 0.0}),
         (Discriminator(), {"clip": 0.5}),
+        (Discriminator(), {"flatten": 1.5}),
+        (Kliep(), {"flatten": -0.5}),
     ],
 )
 def test_options_outside_their_range_are_refused(method: Alignment, wrong: dict) -> None:

@@ -1,16 +1,27 @@
 """Adaptation without the source's rows: SHOT, and AdaBN's statistics."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from adaptation_steps import HEAD, Points, facts_of, small_network, step_of, three_streams
+from adaptation_steps import (
+    HEAD,
+    Points,
+    classification,
+    facts_of,
+    small_network,
+    step_of,
+    three_streams,
+)
 from torch import nn
 
 from transfuse.errors import RecipeError
-from transfuse.models import Network
-from transfuse.objectives import OBJECTIVES, Objective
+from transfuse.models import Network, load_classifier
+from transfuse.objectives import OBJECTIVES, Objective, Step
+from transfuse.objectives.domains import input_dim
 from transfuse.objectives.shot import Bank, centroid_labels
 from transfuse.recipe import build
 
@@ -120,6 +131,38 @@ def test_a_frozen_encoder_leaves_shot_nothing_to_do() -> None:
     objective, bank = shot_of(network, points)
     objective.losses(step_of(network, {"unlabelled": points}), bank)["shot"].backward()
     assert all(not each.grad.any() for each in network.heads.parameters())
+
+
+def test_shot_is_refused_where_processes_share_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, points = small_network(), three_streams()["unlabelled"]
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(RecipeError, match="shot remembers every row, and 2 processes"):
+        shot_of(network, points)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_a_head_of_the_architecture_s_own_is_held_as_well(
+    kind: str, tiny: Callable[..., Path]
+) -> None:
+    network = load_classifier(tiny(kind), ("a", "b", "c"), task=HEAD, pooling="native").eval()
+    batch = network.encoder.probe_batch()
+    assert input_dim(network, HEAD) == 32
+    said = network(batch)
+    rows = len(said.features)
+    objective = objective_of("shot")
+    answers = {
+        question.name: np.zeros((rows, width), np.float32)
+        for question, width in zip(objective.questions, (32, 3), strict=True)
+    }
+    bank = objective.module(network, facts_of(rows=rows, answers=answers))
+    batches = {"unlabelled": batch | {"rows": torch.arange(rows)}}
+    step = Step(network, batches, {"unlabelled": said}, {"unlabelled": classification()}, 0.5)
+    objective.losses(step, bank)["shot"].backward()
+    assert isinstance(bank, Bank)
+    torch.testing.assert_close(bank.get_buffer("shares"), said.logits[HEAD].detach().softmax(1))
+    assert all(weight.grad is None for weight in network.heads.parameters())
+    assert any(weight.grad is not None for weight in network.encoders.parameters())
 
 
 # Batch normalisation

@@ -18,12 +18,12 @@ class Coral(Alignment):
 
     Sun, Feng and Saenko (2016), 'Return of frustratingly easy domain adaptation'
     (arXiv:1511.05547), with shrinkage in the place of an added identity, so that the scale of the
-    features does not matter.
+    features does not matter; on standardised features a share of one half is the same.
     """
 
-    shrinkage: float | None = None
+    shrinkage: float | None = 0.5
     """Share of both covariances that is replaced by a multiple of the identity, 0 to 1; 1 aligns
-    the overall spread alone. Default: by Ledoit and Wolf's estimate, for each domain."""
+    the overall spread alone, null asks Ledoit and Wolf's estimate. Default: 0.5."""
 
     mean: bool = True
     """Whether the source's mean becomes the target's too. Default: true."""

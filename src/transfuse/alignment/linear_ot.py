@@ -21,9 +21,9 @@ class LinearOT(Alignment):
     and optimal transport domain adaptation' (arXiv:1905.10155).
     """
 
-    shrinkage: float | None = None
+    shrinkage: float | None = 0.5
     """Share of both covariances that is replaced by a multiple of the identity, 0 to 1; 1 aligns
-    mean and overall spread alone. Default: by Ledoit and Wolf's estimate, for each domain."""
+    mean and overall spread alone, null asks Ledoit and Wolf's estimate. Default: 0.5."""
 
     def __post_init__(self) -> None:
         if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:

@@ -9,6 +9,7 @@ work, nor in how many parts a step is accumulated.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ class Passes(ABC):
     """The backward passes of one step that a balancer may run.
 
     It shows the losses that take part: those whose objective gives them a weight above 0 at this
-    step. Every vector has one entry for each of them, in this order.
+    step, and that depend on anything that trains. Every vector has one entry for each of them, in
+    this order. Either `backward` is called, or `gramian` and then `combine`; each once.
     """
 
     @property
@@ -82,6 +84,9 @@ class Passes(ABC):
 @dataclass(frozen=True)
 class Balancer(ABC):
     """A rule that turns named losses into gradients."""
+
+    apart: ClassVar[bool] = False
+    """Whether it asks for the gradient of each loss."""
 
     def module(self, names: Sequence[str]) -> nn.Module | None:
         """What the balancer learns or remembers between steps, one entry per loss.

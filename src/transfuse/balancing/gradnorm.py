@@ -29,6 +29,8 @@ class GradNorm(Balancer):
     learning_rate: float = 0.025
     """Rate of the weights, which have an optimizer of their own. Default: 0.025."""
 
+    apart = True
+
     def __post_init__(self) -> None:
         if not 0 <= self.alpha < math.inf:
             raise ValueError("alpha is 0 or above")

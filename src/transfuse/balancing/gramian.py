@@ -27,6 +27,8 @@ NOISE = float(np.finfo(np.float32).eps)
 class GradientRule(Balancer):
     """A balancer that looks at the gradients of the losses on the shared parameters."""
 
+    apart = True
+
     @abstractmethod
     def factors(self, gramian: Matrix) -> Vector:
         """The rule.

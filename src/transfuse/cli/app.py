@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from transfuse.cli import catalogue, data_commands, model_commands, run_commands
+from transfuse.cli import catalogue, data_commands, model_commands, run_commands, short_ways
 from transfuse.cli.crash import write_crash
 from transfuse.cli.session import Session
 from transfuse.cli.show import print_problems, stderr, version_text
@@ -61,6 +61,7 @@ def transfuse(
 
 
 run_commands.register(app)
+short_ways.register(app)
 model_commands.register(app)
 data_commands.register(app)
 catalogue.register(app)

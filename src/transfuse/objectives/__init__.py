@@ -6,53 +6,79 @@ Read `base.py` first. `OBJECTIVES` lists every objective by the name that recipe
 from transfuse.objectives.ada_bn import AdaBN
 from transfuse.objectives.afn import AFN
 from transfuse.objectives.base import Facts, Objective, Question, Ramp, Step, StreamTask, rows_of
+from transfuse.objectives.bss import BSS
 from transfuse.objectives.cdan import CDAN
 from transfuse.objectives.centroid import Centroid
+from transfuse.objectives.co_tuning import CoTuning
 from transfuse.objectives.coral import Coral
 from transfuse.objectives.dann import DANN
 from transfuse.objectives.deepjdot import DeepJDOT
+from transfuse.objectives.delta import Delta
+from transfuse.objectives.distil import Distil
+from transfuse.objectives.dkd import DKD
+from transfuse.objectives.embed import Embed
 from transfuse.objectives.entropy import Entropy
+from transfuse.objectives.hidden import Hidden
 from transfuse.objectives.l2_sp import L2SP
 from transfuse.objectives.mcc import MCC
 from transfuse.objectives.mdd import MDD
 from transfuse.objectives.meta import Anil, Fomaml, Maml, Reptile
+from transfuse.objectives.mixup import Mixup
 from transfuse.objectives.mmd import MMD
 from transfuse.objectives.pairs import Pairs
 from transfuse.objectives.proto import Proto
 from transfuse.objectives.pseudo import Pseudo
+from transfuse.objectives.r_drop import RDrop
+from transfuse.objectives.relations import Relations
+from transfuse.objectives.rkd import RKD
+from transfuse.objectives.self_distil import SelfDistil
 from transfuse.objectives.shot import SHOT
+from transfuse.objectives.supcon import SupCon
 from transfuse.objectives.supervised import Source, Target
 from transfuse.objectives.tasks import Tasks
 
 __all__ = [
     "AFN",
+    "BSS",
     "CDAN",
     "DANN",
+    "DKD",
     "L2SP",
     "MCC",
     "MDD",
     "MMD",
     "OBJECTIVES",
+    "RKD",
     "SHOT",
     "AdaBN",
     "Anil",
     "Centroid",
+    "CoTuning",
     "Coral",
     "DeepJDOT",
+    "Delta",
+    "Distil",
+    "Embed",
     "Entropy",
     "Facts",
     "Fomaml",
+    "Hidden",
     "Maml",
+    "Mixup",
     "Objective",
     "Pairs",
     "Proto",
     "Pseudo",
     "Question",
+    "RDrop",
     "Ramp",
+    "Relations",
     "Reptile",
+    "SelfDistil",
     "Source",
     "Step",
     "StreamTask",
+    "SupCon",
     "Target",
     "Tasks",
     "rows_of",
@@ -63,6 +89,19 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "source": Source,
     "tasks": Tasks,
     "l2_sp": L2SP,
+    "delta": Delta,
+    "bss": BSS,
+    "r_drop": RDrop,
+    "mixup": Mixup,
+    "co_tuning": CoTuning,
+    "supcon": SupCon,
+    "distil": Distil,
+    "dkd": DKD,
+    "hidden": Hidden,
+    "relations": Relations,
+    "rkd": RKD,
+    "embed": Embed,
+    "self_distil": SelfDistil,
     "mcc": MCC,
     "entropy": Entropy,
     "pseudo": Pseudo,

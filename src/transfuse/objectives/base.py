@@ -240,6 +240,16 @@ class Objective(ABC):
             module: What `module` built.
         """
 
+    def weight_of(self, loss: str, progress: float, rows: Mapping[str, int]) -> float:
+        """The weight of one loss, where it depends on the loss.
+
+        Args:
+            loss: The loss's name.
+            progress: The share of training done, 0 to 1.
+            rows: How many rows each stream has.
+        """
+        return self.weight_at(progress)
+
     def weight_at(self, progress: float) -> float:
         """The weight at a share of training done, 0 to 1."""
         return self.weight.at(progress) if isinstance(self.weight, Ramp) else self.weight

@@ -46,7 +46,8 @@ def relationship(
         return np.asarray(joint / joint.sum(1, keepdims=True), dtype=np.float64)
     for number in np.unique(targets):
         found[number] = shares[targets == number].mean(0)
-    return found / found.sum(1, keepdims=True)
+    found /= found.sum(1, keepdims=True)
+    return found
 
 
 def source_head(features: Floats, logits: Floats) -> nn.Linear:

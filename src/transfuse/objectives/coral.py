@@ -22,9 +22,9 @@ class Coral(Objective):
     (arXiv:1607.01719); their means are free to differ.
     """
 
-    weight: float | Ramp = 1.0
-    """Weight of the distance, which is small for long vectors: the paper chooses it so that at
-    the end the distance weighs about as much as the source's loss. Default: 1."""
+    weight: float | Ramp = 1000.0
+    """Weight of the distance, which is small for long vectors; the paper chooses it so that at the
+    end the distance counts about as much as the source's loss. Default: 1000."""
 
     @property
     def streams(self) -> tuple[str, ...]:

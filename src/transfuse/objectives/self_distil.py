@@ -59,8 +59,8 @@ class MeanTeacher(nn.Module):
         kept = min(decay, 1 - 1 / int(self.updates))
         for mean, now in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(now, 1 - kept)
-        for mean, now in zip(self.network.buffers(), network.buffers(), strict=True):
-            mean.copy_(now)
+        for old, new in zip(self.network.buffers(), network.buffers(), strict=True):
+            old.copy_(new)
 
 
 @dataclass(frozen=True)

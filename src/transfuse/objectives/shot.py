@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional
 
+from transfuse.errors import Problem, RecipeError
 from transfuse.models import Network
 from transfuse.objectives.base import Facts, Objective, Question, Ramp, Step
 from transfuse.objectives.domains import (
@@ -110,6 +111,19 @@ class SHOT(Objective):
     def module(self, network: Network, facts: Mapping[str, Facts]) -> nn.Module:
         """The bank, filled with what the model says before it adapts."""
         discrete_task("shot", facts)
+        together = distributed.is_available() and distributed.is_initialized()
+        processes = distributed.get_world_size() if together else 1
+        if processes > 1:
+            # Each would know the labels of its own rows only, and none would move the head, which
+            # processes that share gradients wait for.
+            raise RecipeError(
+                Problem(
+                    "learn",
+                    f"shot remembers every row, and {processes} processes share the rows",
+                    "one process",
+                    "Start the run without torchrun.",
+                )
+            )
         features, logits = (
             torch.from_numpy(np.array(facts["unlabelled"].answers[question.name], np.float32))
             for question in self.questions

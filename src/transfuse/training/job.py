@@ -103,6 +103,10 @@ class Job:
 
     validation_task: StreamTask | None = None
 
+    validations: Mapping[str, tuple[StreamData, StreamTask]] = field(default_factory=dict)
+    """With several tasks, the labelled rows of each, for early stopping: their mean score counts.
+    """
+
     criterion: Criterion | None = None
     """What chooses the epoch without labels of the target. Default: the validation rows do."""
 
@@ -111,6 +115,11 @@ class Job:
         """The streams whose rows make an epoch: those of the first objective that reads any."""
         first = next(each for each in self.objectives if each.streams)
         return tuple(dict.fromkeys(rows_of(name) for name in first.streams))
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are labelled rows to choose among weights by."""
+        return self.validation is not None or bool(self.validations)
 
     @property
     def facts(self) -> dict[str, Facts]:

@@ -207,8 +207,9 @@ class _Loop:
         if not self.job.options.prefix_cache or len(network.encoders) != 1:
             return 0
         frozen = frozen_layers(network.encoder, moving)
-        # The embeddings alone cost less to compute than to read.
-        return frozen if frozen > 1 and network.can_resume(frozen) else 0
+        # The embeddings alone cost less to compute than to read, unless they are the whole encoder.
+        kept = frozen > 1 or frozen == network.encoder.depth
+        return frozen if kept and network.can_resume(frozen) else 0
 
     def _solve(self, streams: Streams, moving: Sequence[nn.Parameter]) -> None:
         job = self.job
@@ -281,7 +282,7 @@ class _Loop:
         """Steps between evaluations in this stage; 0 for none."""
         options = self.job.options
         wanted = options.evaluations or options.patience
-        if self.job.criterion is None and not (self.job.validation is not None and wanted):
+        if self.job.criterion is None and not (self.job.validates and wanted):
             return 0
         count = options.evaluations or max(1, round(options.epochs))
         return max(1, steps // count)

@@ -8,6 +8,7 @@ the forward pass has used.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import chain
 
 import numpy as np
 import torch
@@ -28,11 +29,13 @@ class StepPasses(Passes):
     """The passes of one step.
 
     Args:
-        parts: One forward pass for each part of an accumulated step; each is run once.
+        parts: One forward pass for each part of an accumulated step; each is run once, the first
+            at once: it tells which losses there is something to be done about.
         weights: The weight that each loss's objective asks for.
         wrapped: The module as the runtime prepared it.
         jacobian: The parameters that train, and room for their gradients.
         runtime: The processes at work.
+        apart: Whether the gradient of each loss will be asked for, rather than a sum's.
     """
 
     def __init__(
@@ -42,22 +45,29 @@ class StepPasses(Passes):
         wrapped: nn.Module,
         jacobian: Jacobian,
         runtime: Runtime,
+        *,
+        apart: bool,
     ) -> None:
         self._parts = parts
-        self._names = tuple(name for name, weight in weights.items() if weight > 0)
-        self._weights = np.array([weights[name] for name in self._names], dtype=np.float64)
-        self._whole = len(self._names) == len(weights)
         self._wrapped = wrapped
         self._jacobian = jacobian
         self._runtime = runtime
         self._values: Vector | None = None
+        self._by_hand = apart or min(weights.values(), default=1.0) == 0
         self.losses: dict[str, float] = {}
         """Every loss of the run, those that take no part too: the mean over this process's
         parts, once a pass has been run."""
+        self._losses = self._forward()
+        self._first = next(self._losses)
+        moving = self._everywhere([float(self._first[name].requires_grad) for name in weights])
+        self._names = tuple(
+            name for name, moves in zip(weights, moving, strict=True) if weights[name] and moves
+        )
+        self._weights = np.array([weights[name] for name in self._names], dtype=np.float64)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The losses with a weight above 0."""
+        """The losses with a weight above 0 that depend on anything that trains."""
         return self._names
 
     @property
@@ -74,8 +84,8 @@ class StepPasses(Passes):
 
     def backward(self, factors: Vector | Callable[[Vector], Vector]) -> None:
         """One backward pass for each part."""
-        by_hand = self._runtime.world > 1 and not self._whole
-        for number, losses in self._forward(apart=by_hand):
+        by_hand = self._by_hand and self._runtime.world > 1
+        for number, losses in self._each_part():
             known = [losses[name] for name in self._names]
             if callable(factors):
                 now = factors(self._everywhere([float(loss.detach()) for loss in known]))
@@ -95,7 +105,7 @@ class StepPasses(Passes):
 
     def gramian(self) -> Matrix:
         """One backward pass for each part and each loss, averaged over the processes."""
-        for number, losses in self._forward(apart=True):
+        for number, losses in self._each_part():
             scales = (self._weights / len(self._parts)).tolist()
             terms = [scale * losses[name] for name, scale in zip(self._names, scales, strict=True)]
             self._jacobian.take(terms, more=number > 0)
@@ -112,16 +122,20 @@ class StepPasses(Passes):
         """The first process's numbers, in every process."""
         return self._runtime.agreed(numbers)
 
-    def _forward(self, *, apart: bool) -> Iterator[tuple[int, Mapping[str, torch.Tensor]]]:
+    def _forward(self) -> Iterator[Mapping[str, torch.Tensor]]:
         """The losses of each part; what is done with them is synchronised at the last, or not."""
         for number, part in enumerate(self._parts):
-            quiet = apart or number + 1 < len(self._parts)
+            quiet = self._by_hand or number + 1 < len(self._parts)
             with self._runtime.unsynchronised(self._wrapped) if quiet else nullcontext():
                 losses = part()
                 for name, loss in losses.items():
                     value = float(loss.detach()) / len(self._parts)
                     self.losses[name] = self.losses.get(name, 0.0) + value
-                yield number, losses
+                yield losses
+
+    def _each_part(self) -> Iterator[tuple[int, Mapping[str, torch.Tensor]]]:
+        """Number and losses of each part; the first has been run already."""
+        return enumerate(chain([self._first], self._losses))
 
     def _everywhere(self, numbers: Sequence[float]) -> Vector:
         """The mean over the processes."""

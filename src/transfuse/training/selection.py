@@ -75,12 +75,26 @@ def scores_now(job: Job, feeds: Feeds) -> tuple[dict[str, float], float]:
     """
     if job.criterion is not None:
         return _label_free(job, job.criterion, feeds)
+    if job.validations:
+        return _of_tasks(job, feeds)
     assert job.validation is not None
     assert job.validation_task is not None
     task, head = job.validation_task.task, job.validation_task.head
     inference = Inference(job.network, job.encode_engine)
     scores = _measured(inference, feeds, job.validation, head, task, task.metrics)
     return scores, _sign(task) * scores[task.primary]
+
+
+def _of_tasks(job: Job, feeds: Feeds) -> tuple[dict[str, float], float]:
+    """The scores of several tasks by `task/metric`, and the mean of their primary ones."""
+    inference = Inference(job.network, job.encode_engine)
+    scores, primary = {}, []
+    for name, (data, known) in job.validations.items():
+        task = known.task
+        found = _measured(inference, feeds, data, known.head, task, task.metrics)
+        scores |= {f"{name}/{metric}": value for metric, value in found.items()}
+        primary.append(_sign(task) * found[task.primary])
+    return scores, sum(primary) / len(primary)
 
 
 def choice_told(history: Sequence[Mapping[str, float]]) -> dict[str, float]:

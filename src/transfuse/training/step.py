@@ -44,6 +44,7 @@ class TrainModule(nn.Module):
         self.objectives = tuple(objectives)
         self.streams = streams_of(objectives)
         self.tasks = {name: tasks[rows_of(name)] for name in self.streams if rows_of(name) in tasks}
+        self.rows = {name: fact.rows for name, fact in facts.items()}
         self.frozen = frozen
         self.owned = nn.ModuleDict()
         for index, objective in enumerate(self.objectives):
@@ -84,7 +85,7 @@ class TrainModule(nn.Module):
             progress: The share of training done, 0 to 1.
         """
         by_name = {
-            name: objective.weight_at(progress)
+            name: objective.weight_of(name, progress, self.rows)
             for objective in self.objectives
             for name in objective.names
         }

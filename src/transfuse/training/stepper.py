@@ -75,6 +75,7 @@ class Stepper:
             wrapped,
             self._room(moving),
             self._runtime,
+            apart=self._job.balancer.apart,
         )
         # A loss alone has nothing to be balanced with.
         balancer = self._job.balancer if len(passes.names) > 1 else Fixed()

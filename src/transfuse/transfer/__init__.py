@@ -12,9 +12,10 @@ from transfuse.transfer.choices import (
     TableChoice,
     Tfidf,
 )
+from transfuse.transfer.domains import Domain, Prepared
 from transfuse.transfer.folder import ModelFolder, load_model, save_model
 from transfuse.transfer.plan import Plan
-from transfuse.transfer.prepared import Domain, Prepared, prepare
+from transfuse.transfer.prepared import prepare
 from transfuse.transfer.reading import read_plan
 from transfuse.transfer.run import DELTA, Outcome, run_plan
 from transfuse.transfer.single import Result, transfer

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from transfuse.errors import Problem
-from transfuse.objectives import Objective, Ramp, Source, Target
+from transfuse.objectives import Objective, Ramp, Source, Target, Tasks
 from transfuse.training import streams_of
 from transfuse.transfer.choices import Tfidf
+from transfuse.transfer.consistency_tasks import task_inconsistencies, without_tasks
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.zero_shot import ZeroShot
 from transfuse.tuning import Frozen
@@ -25,6 +26,18 @@ def inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
         plan: The recipe's choices.
         at: From a key of the recipe to its path.
     """
+    if plan.tasks and plan.alone:
+        # Each task is an ordinary recipe of its own, and all fail alike.
+        yield from inconsistencies(plan.of_task(next(iter(plan.tasks))), at)
+        return
+    if plan.tasks:
+        yield from task_inconsistencies(plan, at)
+        yield from _losses(plan, at)
+        yield from _budgets(plan, at)
+        return
+    if any(isinstance(objective, Tasks) for objective in plan.learn) or plan.fusion or plan.alone:
+        yield from without_tasks(plan, at)
+        return
     if isinstance(plan.model, ZeroShot):
         # It learns nothing, so that no other choice matters to it.
         return
@@ -78,7 +91,8 @@ def _losses(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
 
 
 def _budgets(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
-    if 0 in (plan.budget, plan.shots) and "target" in plan.streams:
+    reads = "target" in plan.streams or bool(plan.tasks)
+    if 0 in (plan.budget, plan.shots) and reads:
         yield Problem(
             at("budget"),
             "0 rows, but `learn` reads the target",

@@ -6,8 +6,8 @@ is pickled.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from transfuse.models import (
     read_inputs,
     save_network,
 )
-from transfuse.recipe import build, spec_of
+from transfuse.recipe import build, nearest, spec_of
 from transfuse.tasks import TASKS, Regression, Task
 from transfuse.transfer.about import ABOUT, FORMAT, read_about
 from transfuse.transfer.choices import Pretrained
@@ -68,6 +68,26 @@ class ModelFolder:
 
     inference: Inference | None = None
     """The network ready to answer; None for a model that is none of ours."""
+
+    tasks: Mapping[str, tuple[Task, Scorecard]] = field(default_factory=dict)
+    """With several tasks, each one's own and what was measured on it; `head` names the one that
+    answers."""
+
+    def of_task(self, name: str) -> "ModelFolder":
+        """The same model answering for another of its tasks.
+
+        Args:
+            name: The task.
+
+        Raises:
+            ModelError: If the model has no such task.
+        """
+        if name not in self.tasks:
+            known = f"one of {', '.join(self.tasks)}" if self.tasks else "no task's name"
+            fix = nearest(name, self.tasks) if self.tasks else "It has one task alone."
+            raise ModelError(Problem(str(self.path), f"has no task {name!r}", known, fix))
+        task, card = self.tasks[name]
+        return replace(self, task=task, head=name, temperature=card.temperature, scorecard=card)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated probabilities (or values) for texts, [n, outputs].
@@ -134,7 +154,16 @@ def save_model(
         _name_source(folder / "adapter" / "adapter_config.json", outcome.plan)
     task = workspace.prepared.target.task
     model = outcome.trained.model
-    if isinstance(model, Network):
+    tasks: dict[str, Task] = {}
+    if isinstance(model, Network) and outcome.tasks:
+        tasks = {
+            name: _on_own_scale(model, name, workspace.prepared.tasks[name].task)
+            for name in outcome.tasks
+        }
+        task = next(iter(tasks.values()))
+        save_network(model, folder)
+        kind = "network"
+    elif isinstance(model, Network):
         task = _plain_network(model, task)
         save_network(model, folder)
         kind = "network"
@@ -150,12 +179,13 @@ def save_model(
     about = {
         "format": FORMAT,
         "kind": kind,
-        "head": "target",
+        "head": next(iter(tasks), "target"),
         "task": spec_of(TASKS, task),
         "labels": list(task.label_names),
         "columns": {
             str(k): str(v) for k, v in workspace.prepared.target.table.schema.roles.items()
         },
+        **({"tasks": _told(outcome, tasks)} if tasks else {}),
         "recipe": outcome.plan.recipe(),
         "scorecard": outcome.scorecard.to_dict(),
         "versions": {
@@ -165,6 +195,18 @@ def save_model(
     text = json.dumps(about, indent=2, ensure_ascii=False, default=list)
     (folder / ABOUT).write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(model_readme(outcome, model, task), encoding="utf-8")
+
+
+def _told(outcome: Outcome, tasks: Mapping[str, Task]) -> dict[str, dict[str, Any]]:
+    """What a folder says of each of several tasks."""
+    return {
+        name: {
+            "task": spec_of(TASKS, task),
+            "labels": list(task.label_names),
+            "scorecard": outcome.tasks[name].scorecard.to_dict(),
+        }
+        for name, task in tasks.items()
+    }
 
 
 def _name_source(config: Path, plan: Plan) -> None:
@@ -179,7 +221,12 @@ def _plain_network(network: Network, task: Task) -> Task:
     """Leave one head that answers on the labels' own scale, as plain transformers expects."""
     for name in [name for name in network.heads if name != "target"]:
         del network.heads[name]
-    head = network.heads["target"]
+    return _on_own_scale(network, "target", task)
+
+
+def _on_own_scale(network: Network, name: str, task: Task) -> Task:
+    """Let a head of a regression answer on its labels' own scale."""
+    head = network.heads[name]
     if not isinstance(task, Regression) or not isinstance(head, LinearHead):
         return task
     assert task.mean is not None
@@ -189,15 +236,18 @@ def _plain_network(network: Network, task: Task) -> Task:
     return Regression(mean=0.0, deviation=1.0)
 
 
-def load_model(folder: Path | str, engine: Engine | None = None) -> ModelFolder:
+def load_model(
+    folder: Path | str, engine: Engine | None = None, *, task: str | None = None
+) -> ModelFolder:
     """Open a model folder.
 
     Args:
         folder: A folder that Transfuse wrote.
         engine: The arithmetic that it answers with. Default: what the probe finds fastest here.
+        task: Which of several tasks it answers for. Default: the first.
 
     Raises:
-        ModelError: If it is not one, or a newer version wrote it.
+        ModelError: If it is not one, a newer version wrote it, or it has no such task.
     """
     folder = Path(folder)
     about = read_about(folder)
@@ -208,7 +258,14 @@ def load_model(folder: Path | str, engine: Engine | None = None) -> ModelFolder:
     inference = None
     if isinstance(model, Network):
         inference = Inference(model, engine or probe_engine())
-    return ModelFolder(
+    tasks = {
+        name: (
+            build(TASKS, told["task"], f"{folder / ABOUT}: tasks.{name}"),
+            Scorecard.from_dict(told["scorecard"]),
+        )
+        for name, told in about.get("tasks", {}).items()
+    }
+    opened = ModelFolder(
         path=folder,
         model=model,
         task=build(TASKS, about["task"], f"{folder / ABOUT}: task"),
@@ -218,4 +275,8 @@ def load_model(folder: Path | str, engine: Engine | None = None) -> ModelFolder:
         recipe=about["recipe"],
         training_keys=frozenset(row.tobytes() for row in keys),
         inference=inference,
+        tasks=tasks,
     )
+    if task is None and not tasks:
+        return opened
+    return opened.of_task(task or opened.head)

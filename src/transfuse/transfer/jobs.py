@@ -15,8 +15,8 @@ from transfuse.data import seed_for
 from transfuse.models import Answers, Engine, Feeds, Inputs, Network
 from transfuse.objectives import StreamTask, rows_of
 from transfuse.training import Criterion, Job, StreamData, streams_of
+from transfuse.transfer.domains import Domain
 from transfuse.transfer.plan import Plan
-from transfuse.transfer.prepared import Domain
 from transfuse.transfer.teachers import Teacher, answer
 from transfuse.transfer.workspace import Workspace
 
@@ -153,7 +153,7 @@ def make_job(
     tasks = {name: _task(workspace, network, name, data.targets) for name, data in streams.items()}
     checked = prepared.target.parts.validation
     validation = None
-    if len(checked):
+    if len(checked) and not prepared.tasks:
         inputs = workspace.inputs(network.encoder, "target", checked)
         validation = StreamData(inputs, prepared.target.targets[checked])
     return Job(
@@ -171,8 +171,22 @@ def make_job(
         fingerprint=_fingerprint(plan, workspace, rows),
         validation=validation,
         validation_task=None if validation is None else StreamTask(prepared.target.task, "target"),
+        validations=_validations(network, workspace),
         criterion=_criterion(plan, network, workspace),
     )
+
+
+def _validations(
+    network: Network, workspace: Workspace
+) -> dict[str, tuple[StreamData, StreamTask]]:
+    """The validation rows of each of several tasks."""
+    found = {}
+    for name, domain in workspace.prepared.tasks.items():
+        rows = domain.parts.validation
+        if len(rows) and name in network.heads:
+            inputs = workspace.inputs(network.encoder, name, rows)
+            found[name] = StreamData(inputs, domain.targets[rows]), StreamTask(domain.task, name)
+    return found
 
 
 def _criterion(plan: Plan, network: Network, workspace: Workspace) -> Criterion | None:

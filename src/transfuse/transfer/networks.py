@@ -6,6 +6,7 @@ from torch import nn
 
 from transfuse.models import (
     Engine,
+    Fusion,
     LinearHead,
     Network,
     Shape,
@@ -19,7 +20,7 @@ from transfuse.models import (
 from transfuse.tasks import Task
 from transfuse.transfer.choices import Narrow, Neural, Pretrained, Static
 
-__all__ = ["open_network"]
+__all__ = ["open_for_tasks", "open_network"]
 
 
 def open_network(
@@ -59,6 +60,39 @@ def open_network(
     for name, other in others:
         network.heads[name] = _head(network.encoder.dim, model, other, seed)
     return network
+
+
+def open_for_tasks(
+    model: Neural,
+    heads: Mapping[str, Task],
+    fusion: Fusion | None,
+    seed: int,
+    store: Store,
+    engine: Callable[[], Engine],
+) -> Network:
+    """A network whose tasks all have a linear head, on the encoder's vector or on a fusion's.
+
+    Args:
+        model: As for `open_network`.
+        heads: The task of each head.
+        fusion: What stands between encoder and heads. Default: nothing.
+        seed: As for `open_network`.
+        store: Likewise.
+        engine: Likewise.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        ModelError: If the model cannot be found, read, or made.
+    """
+    plain = open_network(model, dict([next(iter(heads.items()))]), seed, store, engine)
+    (column,), encoder = plain.encoders, plain.encoder
+    shared = None if fusion is None else fusion.build(encoder.dim, tuple(heads), seed)
+    width = encoder.dim if shared is None else shared.dim
+    # A native head cannot be one of several: it is the whole architecture's.
+    linear = {name: _head(width, model, task, seed) for name, task in heads.items()}
+    return Network({column: encoder}, linear, shared).eval()
 
 
 def _pretrained(model: Pretrained, head: str, task: Task, seed: int) -> Network:

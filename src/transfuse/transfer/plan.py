@@ -2,17 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transfuse.alignment import ALIGNMENTS, Alignment
 from transfuse.balancing import BALANCERS, Balancer, Fixed
 from transfuse.data import AUGMENTATIONS, Augmenting, Cleaning, Splitting
-from transfuse.objectives import OBJECTIVES, Objective, Target, rows_of
+from transfuse.models import FUSIONS, Fusion
+from transfuse.objectives import OBJECTIVES, Objective, Target, Tasks, rows_of
 from transfuse.recipe import spec_of
 from transfuse.tasks import TASKS, Task
 from transfuse.training import Training, streams_of
 from transfuse.transfer.choices import MODELS, Model, TableChoice
+from transfuse.transfer.task_data import TaskData
 from transfuse.transfer.zero_shot import ZeroShot
 from transfuse.tuning import TUNINGS, Full, Tuning
 
@@ -28,12 +30,21 @@ class Plan:
     data: Mapping[str, TableChoice]
     """Tables by use: target, and if given source, unlabelled, validation and test."""
 
+    tasks: Mapping[str, TaskData] = field(default_factory=dict)
+    """The data of several tasks by name, `data.tasks` in a recipe, in place of a target."""
+
     title: str = ""
     description: str = ""
     clean: Cleaning = field(default_factory=Cleaning)
     split: Splitting = field(default_factory=Splitting)
     task: Task | None = None
     """Default: what the labels ask for."""
+
+    fusion: Fusion | None = None
+    """How several tasks share the encoder's vector. Default: they share it whole."""
+
+    alone: bool = False
+    """With several tasks, whether each gets a network of its own. Default: one for all."""
 
     tune: Tuning = field(default_factory=Full)
     learn: tuple[Objective, ...] = (Target(),)
@@ -62,6 +73,26 @@ class Plan:
             return ()
         return tuple(dict.fromkeys(rows_of(name) for name in streams_of(self.learn)))
 
+    def of_task(self, name: str) -> "Plan":
+        """The recipe of one of several tasks alone: an ordinary one, with the task as its target.
+
+        Args:
+            name: The task.
+        """
+        data = self.tasks[name]
+        return replace(
+            self,
+            data=data.tables,
+            tasks={},
+            task=data.task or self.task,
+            fusion=None,
+            alone=False,
+            learn=tuple(
+                Target(weight=each.weight) if isinstance(each, Tasks) else each
+                for each in self.learn
+            ),
+        )
+
     def work(self) -> dict[str, Any]:
         """What the recipe says that changes the result: all but its name and description."""
         told = self.recipe()
@@ -74,7 +105,7 @@ class Plan:
             "title": self.title,
             "description": self.description,
             "model": spec_of(MODELS, self.model),
-            "data": {use: _changed(choice) for use, choice in self.data.items()},
+            "data": self._data(),
             "clean": _changed(self.clean),
             "split": _changed(self.split),
             "task": None if self.task is None else spec_of(TASKS, self.task),
@@ -90,7 +121,28 @@ class Plan:
             "budget": self.budget,
             "shots": self.shots,
             "seed": self.seed,
+            **self._several(),
         }
+
+    def _data(self) -> dict[str, Any]:
+        told: dict[str, Any] = {use: _changed(choice) for use, choice in self.data.items()}
+        if self.tasks:
+            told["tasks"] = {
+                name: {
+                    **_changed(data.table),
+                    **{use: _changed(each) for use, each in data.tables.items() if use != "target"},
+                    **({} if data.task is None else {"task": spec_of(TASKS, data.task)}),
+                }
+                for name, data in self.tasks.items()
+            }
+        return told
+
+    def _several(self) -> dict[str, Any]:
+        """What only recipes with several tasks say."""
+        told: dict[str, Any] = {}
+        if self.fusion is not None:
+            told["fusion"] = spec_of(FUSIONS, self.fusion)
+        return told | ({"alone": True} if self.alone else {})
 
 
 def _changed(options: Any) -> dict[str, Any]:

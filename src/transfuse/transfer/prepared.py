@@ -1,8 +1,6 @@
 """From a plan's data choices to tables that are read, cleaned and split: once per study."""
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,116 +14,24 @@ from transfuse.data import (
     Splitting,
     Table,
     clean,
-    few_shot,
     make_card,
     overlap,
     split,
-    take_budget,
 )
 from transfuse.errors import DataError, Problem
 from transfuse.tasks import Task, task_for
+from transfuse.transfer.domains import Domain, Prepared
 from transfuse.transfer.plan import Plan
+from transfuse.transfer.several import joined
 from transfuse.transfer.tables import load_table
 
-__all__ = ["Domain", "Prepared", "prepare"]
+__all__ = ["prepare"]
 
 _SPLIT_SEED = 0
 """The split does not follow the run's seed: every seed of a study is scored on the same rows."""
 
 _SOURCE_TEST = 0.1
 """Share of the source that is kept to measure forgetting, at the most; the rest is learnt from."""
-
-
-@dataclass(frozen=True)
-class Domain:
-    """One table, split, with its labels as numbers."""
-
-    table: Table
-    parts: Split
-    targets: NDArray[Any]
-    task: Task
-    labelled: bool = True
-    """Whether learning may see the targets."""
-
-    def documents(self, rows: NDArray[np.int64]) -> list[Any]:
-        """The document of each row: its group, or the row itself."""
-        groups = self.table.groups()
-        return [int(row) if groups is None else groups[row] for row in rows]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The data of a plan, ready to be learnt from."""
-
-    target: Domain
-    source: Domain | None
-    cards: Mapping[str, DataCard]
-    notes: tuple[str, ...] = ()
-    extra: Domain | None = None
-    """Rows of the target's domain without labels, where a table of them was named."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the rows, their split and the task; of results of other data nothing is reused."""
-        digest = hashlib.blake2b(digest_size=16)
-        for domain in (self.target, self.source, self.extra):
-            if domain is not None:
-                digest.update(repr(domain.task).encode())
-                digest.update(np.ascontiguousarray(domain.targets).tobytes())
-                # The rows in their order, since a run is scored on rows by number.
-                digest.update(b"".join(domain.table.row_keys()))
-                for part in (domain.parts.train, domain.parts.validation, domain.parts.test):
-                    digest.update(part.tobytes())
-        return digest.hexdigest()
-
-    @property
-    def shared_head(self) -> bool:
-        """Whether source and target have the same labels and so answer with one head."""
-        return self.source is not None and self.source.task == self.target.task
-
-    def domain(self, name: str) -> Domain:
-        """The domain that feeds a stream."""
-        match name:
-            case "target":
-                return self.target
-            case "unlabelled":
-                # Without a table of its own it is the target's training rows, labels withheld.
-                return self.extra or replace(self.target, labelled=False)
-            case _:
-                assert self.source is not None
-                return self.source
-
-    def training_rows(
-        self, name: str, budget: int | None, seed: int, shots: int | None = None
-    ) -> NDArray[np.int64]:
-        """The rows of a stream that a run learns from.
-
-        Args:
-            name: The stream.
-            budget: Labelled target rows; None for all training rows. Other streams have no budget.
-            seed: The run's seed; it draws the rows within the budget. Smaller budgets of one seed
-                are parts of larger ones.
-            shots: Labelled target rows of each class, in place of a budget.
-
-        Raises:
-            DataError: If there are fewer training rows than asked for.
-        """
-        domain = self.domain(name)
-        rows = domain.parts.train
-        if name == "target" and shots is not None:
-            return rows[few_shot(domain.targets[rows].tolist(), shots, seed)]
-        if name != "target" or budget is None:
-            return rows
-        if budget > len(rows):
-            raise DataError(
-                Problem(
-                    domain.table.name,
-                    f"{len(rows)} training rows for a budget of {budget}",
-                    f"a budget of at most {len(rows)}",
-                    "Lower the budget, or the shares of test and validation rows.",
-                )
-            )
-        return rows[take_budget(domain.targets[rows].tolist(), budget, seed)]
 
 
 def prepare(plan: Plan) -> Prepared:
@@ -140,6 +46,8 @@ def prepare(plan: Plan) -> Prepared:
     Raises:
         DataError: If the data cannot carry the plan.
     """
+    if plan.tasks:
+        return joined({name: prepare(plan.of_task(name)) for name in plan.tasks})
     notes: list[str] = []
     target_table, target_card = _cleaned(plan, "target", notes)
     target_table, parts = _with_fixed_parts(plan, target_table, notes)

@@ -9,13 +9,15 @@ from transfuse.alignment import ALIGNMENTS
 from transfuse.balancing import BALANCERS
 from transfuse.data import AUGMENTATIONS, Augmenting, Cleaning, Splitting
 from transfuse.errors import Problem, RecipeError
-from transfuse.objectives import OBJECTIVES, Objective
+from transfuse.models import FUSIONS
+from transfuse.objectives import OBJECTIVES, Objective, Tasks
 from transfuse.recipe import build, build_options, nearest
 from transfuse.tasks import TASKS
 from transfuse.training import Training
 from transfuse.transfer.choices import MODELS, Model, Pretrained, TableChoice, Tfidf
 from transfuse.transfer.consistency import inconsistencies
 from transfuse.transfer.plan import Plan
+from transfuse.transfer.task_data import read_tasks
 from transfuse.tuning import TUNINGS
 
 __all__ = ["read_plan"]
@@ -43,7 +45,8 @@ def read_plan(recipe: Mapping[str, Any], path: str = "") -> Plan:
     def at(key: str) -> str:
         return f"{path}.{key}" if path else key
 
-    known = {item.name for item in dataclasses.fields(Plan)}
+    # The tasks of a recipe are told under `data`.
+    known = {item.name for item in dataclasses.fields(Plan)} - {"tasks"}
     problems.extend(
         Problem(at(str(key)), "unknown key", fix=nearest(str(key), known))
         for key in recipe
@@ -58,7 +61,7 @@ def read_plan(recipe: Mapping[str, Any], path: str = "") -> Plan:
             choices[key] = reader(given, at(key))
         except RecipeError as error:
             problems.extend(error.problems)
-    plan = Plan(**choices)
+    plan = _with_tasks(Plan(**choices), recipe)
     problems.extend(inconsistencies(plan, at))
     if problems:
         raise RecipeError(problems)
@@ -78,7 +81,28 @@ def _model(spec: Any, path: str) -> Model:
     return made
 
 
-def _data(spec: Any, path: str) -> dict[str, TableChoice]:
+def _with_tasks(plan: Plan, recipe: Mapping[str, Any]) -> Plan:
+    """A plan with several tasks learns them all, where it does not say which."""
+    tasks = plan.data.get("tasks")
+    if not isinstance(tasks, Mapping):
+        return plan
+    plan = dataclasses.replace(plan, data={}, tasks=tasks)
+    learn = plan.learn if recipe.get("learn") is not None else (Tasks(),)
+    if plan.alone:
+        return dataclasses.replace(plan, learn=learn)
+    names = tuple(tasks)
+    filled = (
+        dataclasses.replace(each, names=names)
+        if isinstance(each, Tasks) and not each.names
+        else each
+        for each in learn
+    )
+    return dataclasses.replace(plan, learn=tuple(filled))
+
+
+def _data(spec: Any, path: str) -> dict[str, Any]:
+    if isinstance(spec, Mapping) and "tasks" in spec:
+        return _several(spec, path)
     if not isinstance(spec, Mapping) or "target" not in spec:
         raise RecipeError(
             Problem(
@@ -94,26 +118,49 @@ def _data(spec: Any, path: str) -> dict[str, TableChoice]:
     for use, choice in spec.items():
         if use not in _TABLES or choice is None:
             continue
-        if isinstance(choice, TableChoice):
-            made[use] = choice
-            continue
-        if not isinstance(choice, (str, Mapping)):
-            found = Problem(
-                f"{path}.{use}", f"got {choice!r}", "a path, or options", "Or {path: my.csv}."
-            )
-            problems.append(found)
-            continue
         try:
-            options = {"path": choice} if isinstance(choice, str) else dict(choice)
-            absent = [role for role in TableChoice.named_roles() if options.get(role, "") is None]
-            if absent:
-                options["absent"] = absent
-            made[use] = build_options(TableChoice, options, f"{path}.{use}")
+            made[use] = _table(choice, f"{path}.{use}")
         except RecipeError as error:
             problems.extend(error.problems)
     if problems:
         raise RecipeError(problems)
     return made
+
+
+def _several(spec: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The tables of several tasks, which stand in place of all others."""
+    problems = [
+        Problem(f"{path}.{use}", "stands beside `tasks`", fix="Each task has tables of its own.")
+        for use in spec
+        if use != "tasks"
+    ]
+    try:
+        tasks = read_tasks(spec["tasks"], f"{path}.tasks", _table)
+    except RecipeError as error:
+        problems.extend(error.problems)
+    if problems:
+        raise RecipeError(problems)
+    return {"tasks": tasks}
+
+
+def _table(choice: Any, path: str) -> TableChoice:
+    if isinstance(choice, TableChoice):
+        return choice
+    if not isinstance(choice, (str, Mapping)):
+        raise RecipeError(
+            Problem(path, f"got {choice!r}", "a path, or options", "Or {path: my.csv}.")
+        )
+    options = {"path": choice} if isinstance(choice, str) else dict(choice)
+    absent = [role for role in TableChoice.named_roles() if options.get(role, "") is None]
+    if absent:
+        options["absent"] = absent
+    return build_options(TableChoice, options, path)
+
+
+def _flag(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise RecipeError(Problem(path, f"got {value!r}", "true or false"))
+    return value
 
 
 def _learn(spec: Any, path: str) -> tuple[Objective, ...]:
@@ -169,6 +216,8 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "clean": partial(build_options, Cleaning),
     "split": partial(build_options, Splitting),
     "task": partial(build, TASKS),
+    "fusion": partial(build, FUSIONS),
+    "alone": _flag,
     "tune": partial(build, TUNINGS),
     "learn": _learn,
     "balance": partial(build, BALANCERS),

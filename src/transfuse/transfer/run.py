@@ -1,7 +1,7 @@
 """One recipe on one seed: from a plan and its data to a model that was measured."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ from transfuse.training import Callback, fit, writes
 from transfuse.transfer.choices import Pretrained, Tfidf
 from transfuse.transfer.classical import fit_classical
 from transfuse.transfer.cost import CostMeter, latency_ms
+from transfuse.transfer.domains import Domain, Prepared
 from transfuse.transfer.jobs import Rows, align_source, digest, make_job, read_streams
 from transfuse.transfer.plan import Plan
-from transfuse.transfer.prepared import Domain, Prepared
+from transfuse.transfer.task_outcome import TaskOutcome, joint_card
 from transfuse.transfer.trained import Trained, TrainedClassical, TrainedNetwork
 from transfuse.transfer.without_labels import zero_shot
 from transfuse.transfer.workspace import Workspace
@@ -49,6 +50,9 @@ class Outcome:
 
     rows: Rows
     """The rows that were learnt from, by stream."""
+
+    tasks: Mapping[str, TaskOutcome] = field(default_factory=dict)
+    """With several tasks, what was measured on each; scores above are those of the first."""
 
 
 def run_plan(
@@ -84,6 +88,8 @@ def run_plan(
             trained = zero_shot(plan, plan.model, workspace)
         else:
             trained = _train_network(plan, plan.model, workspace, rows, folder, callbacks)
+    if workspace.prepared.tasks:
+        return _of_tasks(plan, workspace, trained, rows, meter, folder)
     target = workspace.prepared.target
     tested = target.parts.test
     scores = trained.rows("target", tested)
@@ -96,18 +102,52 @@ def run_plan(
     metrics, temperature = _metrics(workspace.prepared, scores, checked, source_scores)
     if trained.fitted is not None:
         metrics |= trained.fitted.choice
-    costs = {
-        "trained_parameters": float(trained.trained_parameters),
-        "total_parameters": float(trained.total_parameters),
-        "seconds": meter.seconds,
-        "peak_memory_mb": meter.peak_memory_mb,
-        "latency_ms": latency_ms(lambda text: trained.texts([text]), some_texts),
-    }
+    costs = _costs(trained, meter, some_texts)
     prints = {name: digest(target, chosen) for name, chosen in _parts(target).items()}
     for learnt in plan.streams[:1]:
         prints["learnt"] = digest(workspace.prepared.domain(learnt), rows[learnt])
     card = Scorecard(metrics, costs, temperature, len(tested), prints)
     return Outcome(plan, trained, card, scores, checked, source_scores, rows)
+
+
+def _costs(trained: Trained, meter: CostMeter, texts: Sequence[str]) -> dict[str, float]:
+    return {
+        "trained_parameters": float(trained.trained_parameters),
+        "total_parameters": float(trained.total_parameters),
+        "seconds": meter.seconds,
+        "peak_memory_mb": meter.peak_memory_mb,
+        "latency_ms": latency_ms(lambda text: trained.texts([text]), texts),
+    }
+
+
+def _of_tasks(
+    plan: Plan,
+    workspace: Workspace,
+    trained: Trained,
+    rows: Rows,
+    meter: CostMeter,
+    folder: Path | None,
+) -> Outcome:
+    """What a network of several tasks left, measured on each of them."""
+    prepared = workspace.prepared
+    answers = {
+        name: (trained.rows(name, domain.parts.test), trained.rows(name, domain.parts.validation))
+        for name, domain in prepared.tasks.items()
+        if name in rows
+    }
+    some_texts = prepared.target.table.take(prepared.target.parts.test[:_LATENCY_TEXTS]).texts()
+    trained.finish(plan, folder / DELTA if folder is not None and writes() else None)
+    tasks = {}
+    for name, (scores, checked) in answers.items():
+        domain = prepared.tasks[name]
+        metrics, temperature = _metrics(prepared.of_task(name), scores, checked, None)
+        prints = {part: digest(domain, chosen) for part, chosen in _parts(domain).items()}
+        prints["learnt"] = digest(domain, rows[name])
+        card = Scorecard(metrics, {}, temperature, len(domain.parts.test), prints)
+        tasks[name] = TaskOutcome(card, scores, checked)
+    card = joint_card(prepared, tasks, _costs(trained, meter, some_texts))
+    first = next(iter(tasks.values()))
+    return Outcome(plan, trained, card, first.scores, first.validation_scores, None, rows, tasks)
 
 
 def _train_network(
@@ -119,10 +159,15 @@ def _train_network(
     callbacks: Sequence[Callback],
 ) -> Trained:
     prepared = workspace.prepared
-    heads = {"target": prepared.target.task}
-    if "source" in rows and not prepared.shared_head:
-        heads["source"] = prepared.domain("source").task
-    network = workspace.network(model, heads, seed_for(plan.seed, "heads"))
+    seed = seed_for(plan.seed, "heads")
+    if prepared.tasks:
+        answering = {name: prepared.tasks[name].task for name in rows}
+        network = workspace.task_network(model, answering, plan.fusion, seed)
+    else:
+        heads = {"target": prepared.target.task}
+        if "source" in rows and not prepared.shared_head:
+            heads["source"] = prepared.domain("source").task
+        network = workspace.network(model, heads, seed)
     streams = read_streams(plan, network, workspace, rows)
     if plan.align is not None:
         streams = align_source(plan.align, plan, network, workspace, streams)

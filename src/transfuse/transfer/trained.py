@@ -86,7 +86,8 @@ class TrainedNetwork(Trained):
         self._workspace = workspace
         moved = [weight for weight in network.parameters() if weight.requires_grad]
         frozen = frozen_layers(network.encoder, moved) if cached else 0
-        usable = frozen > 1 and network.can_resume(frozen)
+        kept = frozen > 1 or frozen == network.encoder.depth
+        usable = kept and network.can_resume(frozen)
         engine = workspace.engines.encode
         self._feeds = Feeds(network, frozen if usable else 0, workspace.store, engine)
         self._inference = Inference(network, engine)
@@ -95,12 +96,12 @@ class TrainedNetwork(Trained):
         """See `Trained.rows`."""
         space = self._workspace
         inputs = space.inputs(self._network.encoder, domain, rows)
-        return self._scores(self._feeds.feed(inputs))
+        return self._scores(self._feeds.feed(inputs), domain)
 
     def texts(self, texts: Sequence[str]) -> Scores:
         """See `Trained.texts`."""
         inputs = read_inputs(self._network.encoder, texts)
-        return self._scores(Feeds(self._network).feed(inputs))
+        return self._scores(Feeds(self._network).feed(inputs), "target")
 
     def finish(self, plan: Plan, folder: Path | None) -> None:
         """See `Trained.finish`; an adapter is written and then merged into the weights."""
@@ -109,7 +110,11 @@ class TrainedNetwork(Trained):
         plan.tune.finish(self._network)
         self._inference = Inference(self._network, self._workspace.engines.encode)
 
-    def _scores(self, feed: Feed) -> Scores:
-        task = self._workspace.prepared.target.task
-        scores: Scores = task.scores(self._inference.logits(feed, "target")).double().numpy()
+    def _scores(self, feed: Feed, domain: str) -> Scores:
+        prepared = self._workspace.prepared
+        # The target's head answers for the source too; each of several tasks has its own.
+        first = next(iter(prepared.tasks), "target")
+        head = domain if domain in prepared.tasks else first
+        task = prepared.domain(head).task
+        scores: Scores = task.scores(self._inference.logits(feed, head)).double().numpy()
         return scores

@@ -16,6 +16,7 @@ from transfuse.data import Augmenting
 from transfuse.models import (
     Encoder,
     Engine,
+    Fusion,
     Inputs,
     Network,
     Store,
@@ -24,8 +25,8 @@ from transfuse.models import (
 )
 from transfuse.tasks import Task
 from transfuse.transfer.choices import Neural
-from transfuse.transfer.networks import open_network
-from transfuse.transfer.prepared import Prepared
+from transfuse.transfer.domains import Prepared
+from transfuse.transfer.networks import open_for_tasks, open_network
 from transfuse.transfer.teachers import Teacher, open_teacher
 
 __all__ = ["Engines", "Workspace"]
@@ -90,6 +91,23 @@ class Workspace:
 
     def _load(self, model: Neural, heads: Mapping[str, Task], seed: int) -> Network:
         return open_network(model, heads, seed, self.store, lambda: self.engines.encode)
+
+    def task_network(
+        self, model: Neural, heads: Mapping[str, Task], fusion: Fusion | None, seed: int
+    ) -> Network:
+        """A fresh network of several tasks.
+
+        Args:
+            model: Which encoder.
+            heads: The task of each head.
+            fusion: What stands between encoder and heads. Default: nothing.
+            seed: Seed of all weights that are drawn.
+        """
+        return open_for_tasks(model, heads, fusion, seed, self.store, lambda: self.engines.encode)
+
+    def of_task(self, name: str) -> "Workspace":
+        """The material of one of several tasks alone."""
+        return Workspace(self.prepared.of_task(name), self.engines, self.store)
 
     def inputs(self, encoder: Encoder, domain: str, rows: NDArray[np.int64]) -> Inputs:
         """Preprocessed rows of a domain.
