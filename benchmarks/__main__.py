@@ -2,9 +2,14 @@
 
 import argparse
 
-from benchmarks import balancing, encoding, fine_tuning
+from benchmarks import balancing, encoding, few_shot, fine_tuning
 
-BENCHMARKS = {"encoding": encoding.main, "fine_tuning": fine_tuning.main}
+BENCHMARKS = {
+    "encoding": encoding.main,
+    "fine_tuning": fine_tuning.main,
+    "few_shot": few_shot.main,
+    "balancing": balancing.main,
+}
 
 
 def main() -> None:

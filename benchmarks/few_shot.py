@@ -62,6 +62,7 @@ class Rows:
     labels: list[str]
 
     def take(self, places: Sequence[int]) -> "Rows":
+        """Some of the rows."""
         return Rows([self.texts[i] for i in places], [self.labels[i] for i in places])
 
 
@@ -78,6 +79,7 @@ class Problem:
 
     @property
     def title(self) -> str:
+        """What the table calls it."""
         return f"{self.name}, {self.shots} rows of each class"
 
     def rows(self, seed: int) -> tuple[Rows, Rows]:

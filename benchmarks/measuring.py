@@ -1,9 +1,11 @@
 """What the measurements share: the sample sentences, and ratios within one run."""
 
+import math
 import os
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,3 +63,36 @@ def shown(ratios: list[float]) -> str:
     """The median of ratios with their range."""
     middle = statistics.median(ratios)
     return f"{middle:.2f} (from {min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def data_file(name: str) -> Path:
+    """A file of the benchmark data.
+
+    Args:
+        name: Its path in the data folder: `shared/data` beside the repository, or the folder that
+            `TRANSFUSE_BENCHMARK_DATA` names.
+
+    Raises:
+        SystemExit: If it is not there, with what to do.
+    """
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    path = Path(os.environ.get("TRANSFUSE_BENCHMARK_DATA", beside)) / name
+    if not path.exists():
+        raise SystemExit(
+            f"There is no {name} in {path.parent}: name the folder of the benchmark data in "
+            "TRANSFUSE_BENCHMARK_DATA. Nothing was measured."
+        )
+    return path
+
+
+def mean_of(numbers: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """The mean of independent numbers with 95 % intervals, and its own.
+
+    Args:
+        numbers: Value, low and high of each.
+    """
+    values = [value for value, _, _ in numbers]
+    errors = [(high - low) / (2 * 1.96) for _, low, high in numbers]
+    half = 1.96 * math.sqrt(sum(error**2 for error in errors)) / len(numbers)
+    middle = statistics.mean(values)
+    return middle, middle - half, middle + half

@@ -34,6 +34,9 @@ _TAUGHT = ("co_tuning", "distil", "dkd", "hidden", "relations", "rkd", "embed")
 _LEARN: dict[str, dict[str, Any]] = {name: {"teacher": "somebody"} for name in _TAUGHT}
 """Options of objectives that cannot do without."""
 
+_BALANCE = {"gls": {"shift": 2.0}, "famo": {"shift": 2.0}}
+"""Both take logarithms, and some losses may be 0 or less."""
+
 _ENCODERS = ("bert", "distilbert", "gpt2")
 _TEXTS = ["this is a good film", "a bad book", "it was fine", "so poor", "very good", "the bad"] * 3
 _TASK = Classification(labels=("bad", "good"))
@@ -71,7 +74,7 @@ def _job(
         network=network,
         stages=tuning.stages(network),
         objectives=objectives,
-        balancer=build(BALANCERS, balance, "balance"),
+        balancer=build(BALANCERS, {balance: _BALANCE.get(balance)}, "balance"),
         options=options,
         streams=streams,
         tasks={name: StreamTask(_TASK, "target") for name in names},
@@ -252,5 +255,5 @@ def test_every_method_explains_itself_and_survives_its_recipe(
     for told in describe(methods):
         assert told.summary.endswith("."), told.name
         assert all(option.text.endswith(".") for option in told.options), told
-        method = build(methods, told.name, "x")
+        method = build(methods, {told.name: _LEARN.get(told.name)}, "x")
         assert build(methods, spec_of(methods, method), "x") == method

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from transfuse.balancing import IMTLG, MGDA, AlignedMTL, CAGrad, NashMTL, PCGrad, UPGrad
-from transfuse.balancing import pcgrad as pcgrad_module
 from transfuse.balancing.gramian import GradientRule, factors_of
 from transfuse.balancing.pcgrad import project
 from transfuse.balancing.quadratic import shortest
@@ -228,12 +227,15 @@ def test_pcgrad_draws_its_order_anew_from_the_seeded_generator() -> None:
 
 
 def test_pcgrad_never_projects_a_loss_on_itself() -> None:
-    # After its conflict is gone a gradient may point against what it was: by itself it would
-    # vanish.
-    rows = np.array([[1.0, 0.1], [-1.0, 0.0]])
-    factors = pcgrad_module.project(rows @ rows.T, [[0, 1, 0], [1, 0, 1]])
-    expected = np.array([0.0, 0.1]) + (rows[1] + 1 / 1.01 * rows[0])
-    np.testing.assert_allclose(factors @ rows, expected)
+    rows = np.array([[3.0, 2.0, 1.0], [-3.0, -1.0, -2.0], [-3.0, -3.0, 0.0]])
+    gramian = rows @ rows.T
+    # What two projections leave of the first gradient points against what it was.
+    left = np.array([1.0, 0, 0])
+    for other in (1, 2):
+        left[other] -= min(left @ gramian[:, other], 0) / gramian[other, other]
+    assert left @ gramian[:, 0] < -1
+    factors = project(gramian, [[1, 2, 0], [], []])
+    np.testing.assert_allclose(factors, left + np.array([0, 1, 1]))
 
 
 # CAGrad

@@ -123,6 +123,19 @@ def test_the_gramian_is_exact_whatever_products_the_run_allows(width: int) -> No
     np.testing.assert_allclose(found / scale, (shared @ shared.T).numpy() / scale, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e-12, 1e12, 1e20, 1e30])
+def test_losses_of_any_size_have_a_gramian(scale: float, rows: torch.Tensor) -> None:
+    model = Model()
+    plain, scaled = Jacobian(list(model.parameters())), Jacobian(list(model.parameters()))
+    plain.take(model.losses(rows))
+    first, *others = model.losses(rows)
+    scaled.take([first, *(scale * loss for loss in others)])
+    sizes = np.array([1, scale, scale])
+    np.testing.assert_allclose(
+        scaled.gramian() / np.outer(sizes, sizes), plain.gramian(), rtol=1e-3, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("tasks", [2, 5])
 def test_each_loss_costs_one_backward_pass(tasks: int, rows: torch.Tensor) -> None:
     passes = 0

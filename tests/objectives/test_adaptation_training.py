@@ -118,11 +118,15 @@ def test_a_method_makes_smaller_what_it_is_about(
     assert (said(adapted, SOURCE).argmax(1) == LABELS).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("name", ["mcc", "coral", "mmd", "dann", "cdan", "mdd", "deepjdot"])
+@pytest.mark.parametrize(
+    "spec",
+    ["mcc", {"coral": {"weight": 30}}, "mmd", "dann", "cdan", "mdd", "deepjdot"],
+    ids=str,
+)
 def test_a_method_finds_classes_that_the_source_alone_misses(
-    name: str, source_only: Network
+    spec: Any, source_only: Network
 ) -> None:
-    assert accuracy(trained("source", name)) > accuracy(source_only) + 0.05
+    assert accuracy(trained("source", spec)) > accuracy(source_only) + 0.05
 
 
 def test_a_model_adapts_without_the_source() -> None:

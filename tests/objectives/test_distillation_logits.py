@@ -123,6 +123,34 @@ def test_decoupled_distillation_uses_labels_or_else_the_teachers_first_choice() 
     assert not torch.isclose(loss_of(objective, student, teacher, targets=(first + 1) % 3), without)
 
 
+@given(SIZES, SEEDS, st.floats(0, 1))
+def test_the_divergence_is_convex_in_the_students_logits(
+    size: tuple[int, int], seed: int, share: float
+) -> None:
+    # So that a frozen probe that learns from a teacher is solved and not trained.
+    one, other, teacher = (draw(seed + i, *size) for i in range(3))
+    objective = Distil("t")
+    assert objective.convex
+    between = loss_of(objective, share * one + (1 - share) * other, teacher)
+    chord = share * loss_of(objective, one, teacher) + (1 - share) * loss_of(
+        objective, other, teacher
+    )
+    assert float(between) <= float(chord) + 1e-4
+
+
+@pytest.mark.parametrize("objective", [Distil("t"), DKD("t", beta=2.0)])
+def test_a_student_learns_its_teachers_probabilities_without_a_label(objective: Any) -> None:
+    points, teacher = draw(1, 60, 4), draw(2, 4, 3)
+    student = torch.zeros(4, 3, requires_grad=True)
+    optimizer = torch.optim.Adam([student], lr=0.1)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss_of(objective, points @ student, points @ teacher).backward()
+        optimizer.step()
+    learnt = (points @ student.detach()).softmax(-1)
+    torch.testing.assert_close(learnt, (points @ teacher).softmax(-1), atol=0.02, rtol=0)
+
+
 def test_extreme_logits_give_finite_losses_and_gradients() -> None:
     student = torch.tensor([[300.0, -300.0, 0.0]], requires_grad=True)
     teacher = torch.tensor([[-300.0, 300.0, 0.0]])

@@ -264,6 +264,16 @@ def test_logistic_regression_is_that_of_scikit_learn(
     )
 
 
+def test_the_head_of_pairs_reads_directions() -> None:
+    points, targets = clouds(3, 6, 5, spread=0.8, seed=1)
+    head = finished(Pairs(penalty=1e-3), points, targets, 3)
+    lengths = torch.rand(18, 1, dtype=TWO) + 0.1
+    again = finished(Pairs(penalty=1e-3), points * lengths, targets, 3)
+    assert (head.bias == 0).all()
+    ratio = again.weight / head.weight
+    torch.testing.assert_close(ratio, ratio[:1, :1].expand_as(ratio), atol=1e-3, rtol=1e-3)
+
+
 def test_the_penalty_follows_the_noise() -> None:
     draw = np.random.default_rng(0)
     targets = np.arange(60) % 2

@@ -202,7 +202,9 @@ def test_a_killed_study_leaves_no_worker_behind_and_goes_on(
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
 
 
-def test_a_recipe_begins_from_the_model_of_another(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_recipe_begins_from_the_model_of_another(
+    tiny: Callable[..., Path], tmp_path: Path
+) -> None:
     recipe = small_recipe(tmp_path, tiny("bert"), study={"seeds": [0, 1]})
     recipe["recipes"] = {
         "student": {"learn": [{"distil": {"teacher": "@teacher", "stream": "unlabelled"}}]},
@@ -214,7 +216,9 @@ def test_a_recipe_begins_from_the_model_of_another(tiny: Callable[..., Path], tm
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/run.json")}
     assert len(before) == 4
     compare(recipe, tmp_path / "study")
-    assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/run.json")}
+    assert before == {
+        path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/run.json")
+    }
 
 
 @pytest.mark.parametrize(

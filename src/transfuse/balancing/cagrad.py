@@ -40,8 +40,8 @@ class CAGrad(GradientRule):
         """
         tasks = len(gramian)
         along = gramian.mean(1)
-        radius = self.c * math.sqrt(max(along.mean(), 0.0))
-        longest = math.sqrt(np.diagonal(gramian).max())
+        radius = self.c * math.sqrt(max(float(along.mean()), 0.0))
+        longest = math.sqrt(float(np.diagonal(gramian).max()))
         if radius <= NOISE * longest:
             return np.ones(tasks)
 
@@ -52,7 +52,7 @@ class CAGrad(GradientRule):
 
         def too_long(length: float) -> float:
             found = shares(length)
-            return math.sqrt(max(found @ gramian @ found, 0.0)) / length - 1
+            return math.sqrt(max(float(found @ gramian @ found), 0.0)) / length - 1
 
         if too_long(_LEAST * longest) <= 0:
             # g_w is 0: losses are in balance already, and no direction is better than the mean.
@@ -61,4 +61,5 @@ class CAGrad(GradientRule):
             length = brentq(too_long, _LEAST * longest, 2 * longest, rtol=1e-12, xtol=1e-300)
         except (RuntimeError, ValueError) as error:
             raise unsolved("cagrad", str(error)) from error
-        return 1 + tasks * radius / length * shares(length)
+        factors: Vector = 1 + tasks * radius / length * shares(length)
+        return factors

@@ -84,5 +84,6 @@ class FAMO(Balancer):
 
 
 def _softmax(numbers: Vector) -> Vector:
-    powers: Vector = np.exp(numbers - numbers.max())
-    return powers / powers.sum()
+    powers = np.exp(numbers - numbers.max())
+    shares: Vector = powers / powers.sum()
+    return shares

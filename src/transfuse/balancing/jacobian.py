@@ -22,6 +22,8 @@ _CHUNK = 1 << 16
 """Columns of the buffer that are multiplied at once: what a core keeps at hand, and few enough
 that sums in 32 bits lose nothing."""
 
+_LARGE = 1e24
+
 
 @dataclass(frozen=True)
 class _Layout:
@@ -92,14 +94,30 @@ class Jacobian:
 
     def gramian(self) -> Matrix:
         """The inner products of the rows over the shared parameters, in float64, [T, T]."""
-        total = torch.zeros(self._tasks, self._tasks, dtype=torch.float64, device=self._sum.device)
-        with _exact():
-            for begin, end in self._layout().shared:
-                for at in range(begin, end, _CHUNK):
-                    chunk = self.rows[:, at : min(at + _CHUNK, end)]
-                    total += chunk @ chunk.T
+        shared = self._layout().shared
+        ones = self.rows.new_ones(self._tasks, 1)
+        total = self._products(shared, ones)
+        squares = total.diagonal()
+        if shared and not bool(((squares > 1 / _LARGE) & (squares < _LARGE)).all()):
+            # Such squares leave what 32 bits hold, though the gradients themselves do not.
+            found = [self.rows[:, begin:end].abs().amax(1, keepdim=True) for begin, end in shared]
+            sizes = torch.cat(found, 1).amax(1, keepdim=True)
+            sizes = torch.where((sizes > 0) & sizes.isfinite(), sizes, ones)
+            total = self._products(shared, sizes) * (sizes.double() @ sizes.double().T)
         gramian: Matrix = total.cpu().numpy()
         return gramian
+
+    def _products(self, spans: Sequence[tuple[int, int]], sizes: torch.Tensor) -> torch.Tensor:
+        """Inner products over some columns of the rows, each divided by its size."""
+        total = torch.zeros(self._tasks, self._tasks, dtype=torch.float64, device=self._sum.device)
+        plain = bool((sizes == 1).all())
+        with _exact():
+            for begin, end in spans:
+                for at in range(begin, end, _CHUNK):
+                    chunk = self.rows[:, at : min(at + _CHUNK, end)]
+                    chunk = chunk if plain else chunk / sizes
+                    total += chunk @ chunk.T
+        return total
 
     def write(self, factors: Vector) -> None:
         """Set every parameter's `.grad`, in place of what it was.
@@ -130,9 +148,7 @@ class Jacobian:
         counts = marked.sum(0)
         owners = [
             -1 if count == 0 else None if count > 1 else int(first)
-            for count, first in zip(
-                counts, marked.argmax(0) if len(marked) else counts, strict=True
-            )
+            for count, first in zip(counts, marked.argmax(0), strict=True)
         ]
         shared: list[tuple[int, int]] = []
         for owner, (begin, end) in zip(owners, pairwise(self._ends), strict=True):

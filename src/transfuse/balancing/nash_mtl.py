@@ -35,13 +35,13 @@ class NashMTL(GradientRule):
 
 def _bargain(gramian: Matrix) -> Vector:
     """The w > 0 with G w = 1 / w: the least of w' G w / 2 - sum of log w, which is convex."""
-    weights = 1 / np.sqrt(np.maximum(gramian.sum(1), 1.0))
+    weights: Vector = 1 / np.sqrt(np.maximum(gramian.sum(1), 1.0))
     for _ in range(_STEPS):
         slope = gramian @ weights - 1 / weights
         # In units of w, so that the matrix is never further from I than G makes it.
         curvature = gramian * np.outer(weights, weights) + np.eye(len(weights))
         move = np.linalg.solve(curvature, weights * slope)
-        decrement = math.sqrt(max(move @ (weights * slope), 0.0))
+        decrement = math.sqrt(max(float(move @ (weights * slope)), 0.0))
         if decrement < _EXACT:
             return weights
         # The function is self-concordant: this step always goes down and keeps w above 0

@@ -52,5 +52,6 @@ def shortest(gramian: Matrix, rule: str) -> Vector:
     columns = np.vstack([root(gramian) / scale, np.ones(len(gramian))])
     goal = np.zeros(len(columns))
     goal[-1] = 1.0
-    shares = nonnegative(columns, goal, rule)
-    return shares / shares.sum()
+    found = nonnegative(columns, goal, rule)
+    shares: Vector = found / found.sum()
+    return shares

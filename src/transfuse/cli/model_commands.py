@@ -19,6 +19,10 @@ Column = Annotated[
     typer.Option(help="Column of the text. Default: the model's recipe, else inferred."),
 ]
 
+OneTask = Annotated[
+    str | None, typer.Option("--task", help="Which of a model's tasks. Default: the first.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
@@ -39,6 +43,7 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the scorecard as JSON, for other programs.")
     ] = False,
+    task: OneTask = None,
 ) -> None:
     """Score a model on labelled rows that it has not learnt from.
 
@@ -49,7 +54,7 @@ def evaluate(
     from transfuse.transfer.predict import evaluate_file
 
     card, notes = evaluate_file(
-        load_model(folder),
+        load_model(folder, task=task),
         data,
         column=column,
         label=label,
@@ -77,6 +82,7 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add the probability of each label.")
     ] = False,
+    task: OneTask = None,
 ) -> None:
     """Answer for each row of a file, or for one text.
 
@@ -91,7 +97,7 @@ def predict(
     if text is not None:
         if data is not None or output is not None:
             raise TransfuseError(Problem("--text", "is given beside a file", "one of the two"))
-        _answer(load_model(folder), text)
+        _answer(load_model(folder, task=task), text)
         return
     if data is None or output is None:
         missing = "the file to read" if data is None else "the file to write (--output)"
@@ -102,7 +108,7 @@ def predict(
                 fix='As in `transfuse predict FOLDER in.csv --output out.csv`, or --text "...".',
             )
         )
-    _write(load_model(folder), data, output, column, probabilities)
+    _write(load_model(folder, task=task), data, output, column, probabilities)
 
 
 def _answer(model: "ModelFolder", text: str) -> None:

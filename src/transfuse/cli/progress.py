@@ -192,4 +192,5 @@ class RowProgress(_Live):
 def named(key: RunKey) -> str:
     """A run in words."""
     labels = f"{key.budget:,} labels" if key.budget else "no target labels"
-    return f"{key.recipe}, {labels}, seed {key.seed}"
+    task = f" on {key.task}" if key.task else ""
+    return f"{key.recipe}{task}, {labels}, seed {key.seed}"

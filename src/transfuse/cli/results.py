@@ -25,11 +25,15 @@ def scorecard_table(card: Scorecard) -> RenderableType:
 
 
 def _title(name: str) -> str:
+    task, _, metric = name.rpartition("/")
+    if task:
+        return f"{task}: {_title(metric)}"
     return METRICS[name].title if name in METRICS else _OTHERS.get(name, name)
 
 
 def _shown(name: str, value: float) -> str:
-    known = METRICS.get("ece" if name == "ece_scaled" else name)
+    metric = name.rpartition("/")[2]
+    known = METRICS.get("ece" if metric == "ece_scaled" else metric)
     return known.show(value) if known else f"{value:.4g}"
 
 

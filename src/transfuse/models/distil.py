@@ -109,7 +109,7 @@ def _words(tokenizer: Any) -> NDArray[np.int64]:
 
 
 def _size(tokenizer: Any) -> int:
-    return max(len(tokenizer), 1 + max(tokenizer.get_vocab().values()))
+    return max(len(tokenizer), 1 + int(max(tokenizer.get_vocab().values())))
 
 
 def _alone(tokenizer: Any, words: NDArray[np.int64]) -> Ragged:

@@ -103,7 +103,8 @@ class Question:
     def name(self) -> str:
         """The name of the answers in a batch."""
         place = "" if self.layer is None else f":{self.layer}"
-        return f"{self.what}{place}@{self.teacher or 'itself'}"
+        own = "own " if self.own_labels else ""
+        return f"{own}{self.what}{place}@{self.teacher or 'itself'}"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ def close_head(
         stream: The stream's name without a view.
         batches: All rows of the stream.
         closing: How.
-        cosine: For centroids: compare directions instead of places.
+        cosine: Compare directions instead of places: the mean direction of each class, or a
+            logistic regression on directions, without biases. Lengths then change no decision.
         scale: For centroids: factor of the logits. Default: the likeliest, leaving one out.
         penalty: For logistic: the penalty. Default: chosen by cross-validation.
     """
@@ -99,9 +100,7 @@ def close_head(
     if closing == "centroid":
         solution = _centroids(features, targets, head.outputs, cosine, scale)
     else:
-        if penalty is None:
-            penalty = choose_penalty(features, targets, head.outputs)
-        solution = fit_logistic(features, targets, head.outputs, penalty)
+        solution = _logistic(features, targets, head.outputs, cosine, penalty)
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(solution[:, :-1]))
         head.linear.bias.copy_(torch.from_numpy(solution[:, -1]))
@@ -162,19 +161,39 @@ def _centroids(
 ) -> Floats:
     """Weights and biases of the linear head that answers with the nearest class mean."""
     if cosine:
-        lengths = np.linalg.norm(features, axis=1, keepdims=True)
-        features = features / np.maximum(lengths, np.finfo(float).tiny)
+        features = _directions(features)
     if scale is None:
         scale = leave_one_out_scale(features, targets, classes, cosine)
     means = class_means(torch.from_numpy(features), torch.from_numpy(targets), classes).numpy()
     if cosine:
-        lengths = np.linalg.norm(means, axis=1, keepdims=True)
-        means = means / np.maximum(lengths, np.finfo(float).tiny)
-        weights, biases = scale * means, np.zeros(classes)
+        weights, biases = scale * _directions(means), np.zeros(classes)
     else:
         weights, biases = 2 * scale * means, -scale * np.square(means).sum(1)
     biases[np.bincount(targets, minlength=classes) == 0] = _ABSENT
     return np.hstack([weights, biases[:, None]])
+
+
+def _logistic(
+    features: Floats, targets: Classes, classes: int, cosine: bool, penalty: float | None
+) -> Floats:
+    """Weights and biases of a logistic regression on places or on directions."""
+    length = 1.0
+    if cosine:
+        length = float(np.linalg.norm(features, axis=1).mean())
+        features = _directions(features)
+    if penalty is None:
+        penalty = choose_penalty(features, targets, classes, biased=not cosine)
+    solution = fit_logistic(features, targets, classes, penalty, biased=not cosine)
+    # The head will read vectors of their own length.
+    solution[:, :-1] /= length
+    return solution
+
+
+def _directions(vectors: Floats) -> Floats:
+    """Vectors of length 1; 0 stays 0."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions: Floats = vectors / np.maximum(lengths, np.finfo(float).tiny)
+    return directions
 
 
 def _read(network: Network, head: str, batches: Iterable[Batch]) -> tuple[Floats, Classes]:

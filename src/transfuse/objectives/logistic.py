@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 __all__ = ["PENALTIES", "choose_penalty", "fit_logistic", "log_loss"]
 
-PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The grid that a penalty is chosen from, the strongest first."""
 
 FALLBACK_PENALTY = 1e-2
@@ -31,6 +31,8 @@ def fit_logistic(
     classes: int,
     penalty: float,
     start: Floats | None = None,
+    *,
+    biased: bool = True,
 ) -> Floats:
     """Minimise the mean cross-entropy plus an L2 penalty on the weights, not on the biases.
 
@@ -43,11 +45,13 @@ def fit_logistic(
         classes: How many classes there are, with rows or without.
         penalty: Strength of the penalty, above 0.
         start: Where to begin. Default: all zeros.
+        biased: Whether there are biases. Without them a longer vector changes no decision, and
+            lengths count from 0 instead of from the mean. Default True.
 
     Returns:
         Weights and, in the last column, biases [classes, d + 1].
     """
-    middle = features.mean(0)
+    middle = features.mean(0) if biased else np.zeros(features.shape[1])
     # The minimum is the same for shifted features, and reached in fewer steps.
     centred = features - middle
     rows, dim = centred.shape
@@ -65,7 +69,7 @@ def fit_logistic(
         residual /= rows
         gradient = np.empty_like(weights)
         gradient[:, :-1] = residual.T @ centred + strength * weights[:, :-1]
-        gradient[:, -1] = residual.sum(0)
+        gradient[:, -1] = residual.sum(0) if biased else 0
         return value, gradient.ravel()
 
     begin = np.zeros((classes, dim + 1)) if start is None else start.copy()
@@ -95,7 +99,9 @@ def log_loss(weights: Floats, features: Floats, targets: Classes) -> float:
     return -float(log_shares[np.arange(len(targets)), targets].mean())
 
 
-def choose_penalty(features: Floats, targets: Classes, classes: int, seed: int = 0) -> float:
+def choose_penalty(
+    features: Floats, targets: Classes, classes: int, seed: int = 0, *, biased: bool = True
+) -> float:
     """The penalty of the grid with the least log-loss in stratified cross-validation.
 
     A row whose class has no other row is learnt from and never asked about.
@@ -105,6 +111,7 @@ def choose_penalty(features: Floats, targets: Classes, classes: int, seed: int =
         targets: Class numbers [n].
         classes: How many classes there are.
         seed: Draws the folds. Default 0.
+        biased: As for `fit_logistic`.
     """
     order = np.random.default_rng(seed).permutation(len(targets))[:_MOST_ROWS]
     features, targets = features[order], targets[order]
@@ -114,7 +121,9 @@ def choose_penalty(features: Floats, targets: Classes, classes: int, seed: int =
         asked, learnt = fold == number, fold != number
         start = None
         for place, penalty in enumerate(PENALTIES):
-            start = fit_logistic(features[learnt], targets[learnt], classes, penalty, start)
+            start = fit_logistic(
+                features[learnt], targets[learnt], classes, penalty, start, biased=biased
+            )
             losses[place] += asked.sum() * log_loss(start, features[asked], targets[asked])
     return PENALTIES[int(losses.argmin())] if fold.max() >= 0 else FALLBACK_PENALTY
 

@@ -90,8 +90,10 @@ class Pairs(Objective):
         return {"pairs": loss + (0 * outputs.logits[step.tasks[name].head].float()).sum()}
 
     def finish(self, network: Network, batches: Mapping[str, Iterable[Batch]]) -> None:
-        """Fit the head on all rows."""
-        close_head(network, "target", batches["target"], self.head, penalty=self.penalty)
+        """Fit the head on the directions of all rows, which is all that the losses shape."""
+        close_head(
+            network, "target", batches["target"], self.head, cosine=True, penalty=self.penalty
+        )
 
     def _loss(self, cosines: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         itself = torch.eye(len(targets), dtype=torch.bool, device=targets.device)

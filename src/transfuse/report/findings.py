@@ -143,7 +143,9 @@ def negatives(results: Results) -> tuple[Row, ...]:
     """Every gain of a recipe that transfers whose interval lies on the wrong side of zero."""
     plain = {recipe.name for recipe in results.given if recipe.baseline}
     return tuple(
-        row for row in results.of("gain") if row.recipe not in plain and tone(row) == "loss"
+        row
+        for row in results.of("gain")
+        if row.recipe not in plain and row.split in ("", results.side) and tone(row) == "loss"
     )
 
 

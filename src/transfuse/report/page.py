@@ -169,7 +169,7 @@ def _method(results: Results) -> list[tuple[str, str]]:
     return [
         (
             "Scores",
-            "Mean over seeds on the target’s test rows, which no recipe and no choice ever saw. "
+            f"Mean over seeds {results.where}, which no recipe and no choice ever saw. "
             "All recipes share one split and, for a seed, the same labelled rows; a smaller budget "
             "is part of the larger one.",
         ),

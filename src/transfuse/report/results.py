@@ -153,7 +153,7 @@ class Results:
         index: dict[tuple[str, ...], Row] = {}
         for row in self.rows:
             if row.seed is None:
-                index.setdefault(_key(row), row)
+                index.setdefault(_key(row, self.side), row)
         object.__setattr__(self, "_index", index)
 
     @classmethod
@@ -204,6 +204,32 @@ class Results:
         found = [row.baseline for row in self.rows if row.kind == "gain"]
         return tuple(dict.fromkeys(name for name in (*listed, *found) if name in set(found)))
 
+    @cached_property
+    def tasks(self) -> dict[str, Measure]:
+        """With several tasks, the metric that each is compared on; otherwise nothing."""
+        told = self.study.get("tasks") or {}
+        return {plain(name): measure_of(plain(one["primary_metric"])) for name, one in told.items()}
+
+    @cached_property
+    def side(self) -> str:
+        """Whose test rows a number is of where nothing else is said.
+
+        The target's; with several tasks, those of all as their mean, and without a mean those of
+        the first.
+        """
+        if not self.tasks:
+            return "target"
+        return "mean" if any(row.split == "mean" for row in self.rows) else next(iter(self.tasks))
+
+    @property
+    def where(self) -> str:
+        """The same in words."""
+        if not self.tasks:
+            return "on the target’s test rows"
+        if self.side == "mean":
+            return f"on test rows, mean over {len(self.tasks)} tasks"
+        return f"on the test rows of {self.side}"
+
     @property
     def headline(self) -> Row | None:
         """The gain that the report opens with, if one was measured."""
@@ -244,7 +270,7 @@ class Results:
         metric: str,
         *,
         baseline: str = "",
-        split: str = "target",
+        split: str | None = None,
         x: str = "",
     ) -> Row | None:
         """The row of a number over all seeds, or nothing where it was not measured.
@@ -252,7 +278,7 @@ class Results:
         A recipe that uses no target labels is stored at budget 0 and stands at every budget.
         """
         for chosen in (budget, 0):
-            side = split if kind in _SIDED else ""
+            side = (split or self.side) if kind in _SIDED else ""
             row = self._index.get((kind, recipe, str(chosen), metric, baseline, x, side))
             if row is not None:
                 return row
@@ -278,15 +304,19 @@ class Results:
     @cached_property
     def metrics(self) -> tuple[Measure, ...]:
         """The scores on the target, the primary one first, without costs and calibration."""
-        names = [row.metric for row in self.of("score") if row.split != "source"]
+        names = [
+            row.metric
+            for row in self.of("score")
+            if (row.split == self.side if self.tasks else row.split != "source")
+        ]
         shown = (name for name in names if name not in COSTS and name not in CALIBRATION)
         ordered = dict.fromkeys((self.primary.name, *shown))
         return tuple(measure_of(name) for name in ordered)
 
 
-_SIDED = ("run", "score", "cost")
+_SIDED = ("run", "score", "cost", "gain")
 
 
-def _key(row: Row) -> tuple[str, ...]:
-    side = (row.split or "target") if row.kind in _SIDED else ""
+def _key(row: Row, otherwise: str) -> tuple[str, ...]:
+    side = (row.split or otherwise) if row.kind in _SIDED else ""
     return (row.kind, row.recipe, str(row.budget), row.metric, row.baseline, row.x, side)

@@ -14,6 +14,7 @@ from transfuse.report.format import between, tagged
 from transfuse.report.parts import Drawing, Fold, Section, drawn, folded, key, small_drawn
 from transfuse.report.results import Results, Row
 from transfuse.report.tables import Table
+from transfuse.report.tasks import tasks_section
 
 __all__ = ["sections"]
 
@@ -258,6 +259,7 @@ def sections(results: Results) -> tuple[Section, ...]:
     builders: Iterable[Callable[[Results], Section]] = (
         _results,
         _gain,
+        tasks_section,
         _learning,
         _efficiency,
         _forgetting,

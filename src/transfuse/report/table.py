@@ -12,11 +12,11 @@ from rich.text import Text
 from transfuse.errors import DataError, Problem
 from transfuse.report.curves import learning
 from transfuse.report.figures import SIGNIFICANT, labels, tone
-from transfuse.report.format import plain, shown
+from transfuse.report.format import Measure, plain, shown
 from transfuse.report.results import Recipe, Results
 from transfuse.report.theme import LIGHT, styled
 
-__all__ = ["learning_curve_png", "result_table"]
+__all__ = ["learning_curve_png", "result_table", "task_table"]
 
 _TONES = {"gain": "green", "loss": "red", "even": "dim"}
 
@@ -54,11 +54,49 @@ def result_table(folder: Path | str) -> Table:
     return table
 
 
-def _cell(results: Results, recipe: Recipe, budget: int, baseline: str | None) -> Text:
-    score = results.score(recipe.name, budget)
+def task_table(folder: Path | str) -> Table | None:
+    """Tasks by recipes at the largest budget, as `result_table` writes them.
+
+    Args:
+        folder: Where `study.parquet` and `study.json` are.
+
+    Returns:
+        A table for `rich`; None for a study of one task.
+
+    Raises:
+        DataError: If a file of the study is missing or not readable.
+    """
+    results = Results.read(folder)
+    if not results.tasks:
+        return None
+    baseline = results.baselines[0] if results.baselines else None
+    title = Text(f"Each task, {labels(results.focus)}")
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("task", overflow="fold", min_width=10)
+    for recipe in results.recipes:
+        table.add_column(plain(recipe.title), justify="right")
+    for task, measure in results.tasks.items():
+        cells = [
+            _cell(results, recipe, results.focus, baseline, task, measure)
+            for recipe in results.recipes
+        ]
+        table.add_row(Text(f"{task}\n{measure.phrase}"), *cells)
+    return table
+
+
+def _cell(
+    results: Results,
+    recipe: Recipe,
+    budget: int,
+    baseline: str | None,
+    task: str | None = None,
+    measure: Measure | None = None,
+) -> Text:
+    measure = measure or results.primary
+    score = results.find("score", recipe.name, budget, measure.name, split=task)
     if score is None or math.isnan(score.value):
         return Text("–", style="dim")
-    style = results.primary.style
+    style = measure.style
     text = Text(shown(score.value, style), style="bold")
     if score.bounded:
         text.append(
@@ -66,10 +104,10 @@ def _cell(results: Results, recipe: Recipe, budget: int, baseline: str | None) -
         )
     if baseline is None:
         return text
-    gain = results.find("gain", recipe.name, budget, results.primary.name, baseline=baseline)
+    gain = results.find("gain", recipe.name, budget, measure.name, baseline=baseline, split=task)
     if gain is not None and gain.measured:
         star = "*" if gain.p_holm < SIGNIFICANT else " "
-        amount = f"\n{shown(gain.value, results.primary.gain_style)}{star}"
+        amount = f"\n{shown(gain.value, measure.gain_style)}{star}"
         if tone(gain) == "loss" and not recipe.baseline:
             amount += "negative"  # also where a terminal shows no colours
         text.append(amount, style=f"not bold {_TONES[tone(gain)]}")
@@ -97,7 +135,7 @@ def learning_curve_png(folder: Path | str, path: Path | str, *, scale: float = 2
     seeds = len(results.study.get("seeds") or ())
     title = {
         "text": plain(results.title),
-        "subtitle": f"{results.primary.title} on the target’s test rows, mean over seeds"
+        "subtitle": f"{results.primary.title} {results.where}, mean over seeds"
         + (f" ({seeds})" if seeds else "")
         + ", by target labels; bands are intervals",
         "subtitleColor": LIGHT["muted"],

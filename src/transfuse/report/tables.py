@@ -150,9 +150,9 @@ def scores(results: Results, measure: Measure) -> Table | None:
     if not rows:
         return None
     unit = f", {measure.unit}" if measure.unit else ""
-    caption = Markup(
-        "{}{} on the target’s test rows, mean over seeds, with its interval. {}"
-    ).format(measure.title, unit, measure.note)
+    caption = Markup("{}{} {}, mean over seeds, with its interval. {}").format(
+        measure.title, unit, results.where, measure.note
+    )
     return Table(
         caption, "Recipe", heads(results.budgets), tuple(lines), "scores", measure.name,
         measure.title,

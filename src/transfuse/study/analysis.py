@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from transfuse.evaluation import apply_temperature, confusion, reliability
 from transfuse.study.gains import efficiency, gains
-from transfuse.study.jobs import Run
 from transfuse.study.numbers import Cell, Number, Side, at, budgets_of
 from transfuse.study.plan import StudyPlan
+from transfuse.study.runs import Run
 from transfuse.transfer import Domain, Prepared
 
-__all__ = ["analyse"]
+__all__ = ["analyse", "costs"]
 
 COSTS = ("trained_parameters", "total_parameters", "seconds", "peak_memory_mb", "latency_ms")
 _MOST_CLASSES = 30
@@ -47,7 +47,7 @@ def analyse(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> list[N
     if prepared.target.task.kind == "classification":
         numbers += _reliability(target, cells)
         numbers += _confusion(target, cells)
-    return [*numbers, *_costs(cells)]
+    return [*numbers, *costs(cells)]
 
 
 def _side(study: StudyPlan, domain: Domain, scores: Mapping[Cell, NDArray[np.float64]]) -> Side:
@@ -204,7 +204,8 @@ def _confusion(target: Side, cells: Mapping[Cell, Sequence[Run]]) -> list[Number
     return numbers
 
 
-def _costs(cells: Mapping[Cell, Sequence[Run]]) -> list[Number]:
+def costs(cells: Mapping[Cell, Sequence[Run]]) -> list[Number]:
+    """What each recipe cost, mean over seeds."""
     return [
         Number("cost", *cell, name, float(np.mean([run.scorecard.costs[name] for run in runs])))
         for cell, runs in cells.items()

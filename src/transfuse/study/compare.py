@@ -4,7 +4,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,14 +16,17 @@ import pyarrow.parquet as pq
 from transfuse.errors import DataError, Problem
 from transfuse.evaluation import METRICS, evaluate
 from transfuse.files import write_whole
+from transfuse.study.across import analyse_tasks
 from transfuse.study.analysis import analyse
 from transfuse.study.cores import cores_here
-from transfuse.study.jobs import Planned, Run, RunKey, count_done, run_all, work
-from transfuse.study.numbers import Number, as_columns
+from transfuse.study.jobs import Planned, count_done, run_all, work
+from transfuse.study.numbers import MEAN, Number, as_columns
 from transfuse.study.order import begun_from_others
 from transfuse.study.plan import Comparison, StudyPlan, read_study
+from transfuse.study.runs import Run, RunKey
+from transfuse.study.tasks import budgeted_tasks, common_metric, validation_of_tasks
 from transfuse.study.watch import Watcher
-from transfuse.transfer import Plan, Prepared, prepare
+from transfuse.transfer import Domain, Plan, Prepared, prepare
 from transfuse.transfer.lock import claimed
 
 __all__ = ["compare"]
@@ -63,11 +66,12 @@ def compare(
         _check_parts(prepared)
         tasks = begun_from_others(_runs_of(study, prepared), folder / "runs")
         workers = study.comparison.workers or cores_here()
-        watcher.on_begin({each.key: work(each.plan, prepared) for each in tasks}, workers)
+        watcher.on_begin({each.key: work(each, prepared) for each in tasks}, workers)
         before = count_done(tasks, prepared, folder / "runs")
         runs = run_all(tasks, prepared, folder / "runs", workers, watcher.on_run)
         watcher.on_notice("comparing")
-        numbers = analyse(study, prepared, runs)
+        look = analyse_tasks if prepared.tasks else analyse
+        numbers = look(study, prepared, runs)
         best = _best(study, prepared, runs)
         if study.comparison.keep == "best" and best is not None and best.model is not None:
             _keep(best.model, folder / "model")
@@ -81,7 +85,7 @@ def compare(
 
 def _check_parts(prepared: Prepared) -> None:
     """Intervals need several documents to be drawn from; better said before than after the runs."""
-    for domain in (prepared.target, prepared.source):
+    for domain in prepared.tasks.values() or (prepared.target, prepared.source):
         if domain is not None and len(set(domain.documents(domain.parts.test))) < 2:
             raise DataError(
                 Problem(
@@ -102,16 +106,26 @@ def _runs_of(study: StudyPlan, prepared: Prepared) -> list[Planned]:
         budgeted = _budgeted(comparison, plan, prepared)
         for budget, limited in budgeted.items():
             for seed in comparison.seeds:
+                seeded = replace(limited, seed=seed)
                 kept = keep and budget == max(budgeted) and seed == comparison.seeds[0]
-                runs.append(Planned(RunKey(name, budget, seed), replace(limited, seed=seed), kept))
+                if plan.alone:
+                    # A network for each task; none of them is the model of the study.
+                    runs += [
+                        Planned(RunKey(name, budget, seed, task), seeded.of_task(task), keep=False)
+                        for task in plan.tasks
+                    ]
+                else:
+                    runs.append(Planned(RunKey(name, budget, seed), seeded, kept))
     return runs
 
 
 def _budgeted(comparison: Comparison, plan: Plan, prepared: Prepared) -> dict[int, Plan]:
     """A recipe at each budget, by the labelled target rows that it is given."""
+    if plan.tasks:
+        return budgeted_tasks(comparison, plan, prepared)
     if "target" not in plan.streams:
         return {0: plan}
-    classes = prepared.target.task.outputs
+    classes = _outputs(prepared)
     shots = comparison.shots
     if not comparison.budgets and not shots and plan.shots is not None:
         shots = (plan.shots,)
@@ -123,12 +137,14 @@ def _budgeted(comparison: Comparison, plan: Plan, prepared: Prepared) -> dict[in
 
 def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | None:
     """The first run of the recipe that validates best over all seeds at its largest budget."""
-    checked = prepared.target.parts.validation
-    if not len(checked):
+    if prepared.tasks:
+        # A network that knows one task is no model of all.
+        runs = [run for run in runs if not run.key.task]
+    domains = prepared.tasks.values() or (prepared.target,)
+    if not runs or not any(len(domain.parts.validation) for domain in domains):
         return None
-    largest = {
-        name: max(r.key.budget for r in runs if r.key.recipe == name) for name in study.plans
-    }
+    names = {run.key.recipe for run in runs}
+    largest = {name: max(r.key.budget for r in runs if r.key.recipe == name) for name in names}
     candidates = [
         run
         for run in runs
@@ -136,18 +152,26 @@ def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | No
     ]
     # A baseline is there to be compared with; it is kept only where nothing else was tried.
     candidates = [run for run in candidates if run.key.recipe not in study.baselines] or candidates
-    task = prepared.target.task
-    sign = 1 if METRICS[task.primary].higher_is_better else -1
+    if prepared.tasks and common_metric(prepared) is None and len(candidates) > 1:
+        # There is no mean of unlike metrics to choose by.
+        return None
 
     def score(run: Run) -> float:
         same = [r for r in runs if (r.key.recipe, r.key.budget) == (run.key.recipe, run.key.budget)]
-        found = [
-            evaluate([task.primary], each.validation_scores, prepared.target.targets[checked])
-            for each in same
-        ]
-        return sign * sum(each[task.primary] for each in found) / len(found)
+        return sum(_validated(each, prepared) for each in same) / len(same)
 
     return max(candidates, key=score, default=None)
+
+
+def _validated(run: Run, prepared: Prepared) -> float:
+    """A run's score on the validation rows, turned so that more is better."""
+    if prepared.tasks:
+        return validation_of_tasks(run, prepared)
+    target = prepared.target
+    primary = target.task.primary
+    labels = target.targets[target.parts.validation]
+    sign = 1 if METRICS[primary].higher_is_better else -1
+    return sign * evaluate([primary], run.validation_scores, labels)[primary]
 
 
 def _keep(model: Path, place: Path) -> None:
@@ -175,7 +199,9 @@ def _headline(study: StudyPlan, numbers: Sequence[Number], best: Run | None) -> 
     gains = [
         (row, number)
         for row, number in enumerate(numbers)
-        if number.kind == "gain" and number.baseline == study.baselines[0]
+        if number.kind == "gain"
+        and number.baseline == study.baselines[0]
+        and number.split in ("", MEAN)
     ]
     if not gains:
         return {}
@@ -208,7 +234,7 @@ def _description(
         "primary_metric": target.task.primary,
         "budgets": [
             *study.comparison.budgets,
-            *(shots * target.task.outputs for shots in study.comparison.shots),
+            *(shots * _outputs(prepared) for shots in study.comparison.shots),
         ],
         "seeds": list(study.comparison.seeds),
         "recipes": [
@@ -223,13 +249,9 @@ def _description(
         ],
         "baselines": list(study.baselines),
         "reference": study.reference,
-        "labels": list(target.task.label_names),
-        "rows": {
-            "train": len(target.parts.train),
-            "validation": len(target.parts.validation),
-            "test": len(target.parts.test),
-            "test_documents": len(set(target.documents(target.parts.test))),
-        },
+        "labels": [] if prepared.tasks else list(target.task.label_names),
+        "rows": _rows(prepared.tasks.values() or (target,)),
+        **({"tasks": _tasks(prepared)} if prepared.tasks else {}),
         "data": {use: card.to_json() for use, card in prepared.cards.items()},
         "notes": list(prepared.notes),
         "environment": {
@@ -241,4 +263,32 @@ def _description(
         "kept": None if best is None or best.model is None else best.key.recipe,
         "seconds": seconds,
         "headline": _headline(study, numbers, best) if study.baselines else {},
+    }
+
+
+def _outputs(prepared: Prepared) -> int:
+    """The classes that are learnt, of all tasks together."""
+    domains = prepared.tasks.values() or (prepared.target,)
+    return sum(domain.task.outputs for domain in domains)
+
+
+def _rows(domains: Iterable[Domain]) -> dict[str, int]:
+    counts = {"train": 0, "validation": 0, "test": 0, "test_documents": 0}
+    for domain in domains:
+        counts["train"] += len(domain.parts.train)
+        counts["validation"] += len(domain.parts.validation)
+        counts["test"] += len(domain.parts.test)
+        counts["test_documents"] += len(set(domain.documents(domain.parts.test)))
+    return counts
+
+
+def _tasks(prepared: Prepared) -> dict[str, Any]:
+    """What each of several tasks is."""
+    return {
+        name: {
+            "primary_metric": domain.task.primary,
+            "labels": list(domain.task.label_names),
+            "rows": _rows([domain]),
+        }
+        for name, domain in prepared.tasks.items()
     }

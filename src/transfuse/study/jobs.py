@@ -18,14 +18,10 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
-
 from transfuse.errors import Problem, TrainingError, TransfuseError
-from transfuse.evaluation import Scorecard
 from transfuse.models import Store, hold_memory, release_memory
 from transfuse.study.cores import share_cores
+from transfuse.study.runs import Run, RunKey, load_run, write_run
 from transfuse.transfer import (
     DELTA,
     Engines,
@@ -38,47 +34,11 @@ from transfuse.transfer import (
 )
 from transfuse.tuning import Frozen
 
-__all__ = ["Planned", "Run", "RunKey", "load_run", "run_all"]
+__all__ = ["Planned", "count_done", "run_all", "work"]
 
 
 _CHEAP = 0.2
 """Share of the work of scoring that a run without training of layers comes to."""
-
-
-@dataclass(frozen=True)
-class RunKey:
-    """One run of a study."""
-
-    recipe: str
-    budget: int
-    """Labelled target rows; 0 where none are used."""
-
-    seed: int
-
-    @property
-    def folder(self) -> str:
-        """The name of the run's folder."""
-        digest = hashlib.blake2b(self.recipe.encode(), digest_size=4).hexdigest()
-        plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.recipe)[:40]
-        return f"{plain}-{digest}-{self.budget}-{self.seed}"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run, as its folder keeps it."""
-
-    key: RunKey
-    scorecard: Scorecard
-    scores: NDArray[np.float32]
-    """Scores of the target's test rows, [n, outputs]."""
-
-    validation_scores: NDArray[np.float32]
-    """Scores of the target's validation rows, [m, outputs]."""
-
-    source_scores: NDArray[np.float32] | None = None
-    """Scores of the source's test rows, where the head answers for them."""
-
-    model: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -105,53 +65,33 @@ class _Task:
     keep_model: bool
 
 
-def work(plan: Plan, prepared: Prepared) -> float:
+def work(run: Planned, prepared: Prepared) -> float:
     """About how long a run takes beside others: to start long runs first and tell the time left.
 
     Args:
-        plan: The run's plan.
+        run: The run.
         prepared: The data.
 
     Returns:
         Rows that pass through the network, scored ones included.
     """
-    scored = sum(len(domain.parts.test) for domain in (prepared.target, prepared.source) if domain)
+    plan = run.plan
+    if run.key.task:
+        prepared = prepared.of_task(run.key.task)
+    domains = prepared.tasks.values() or (prepared.target, prepared.source)
+    scored = sum(len(domain.parts.test) for domain in domains if domain)
     if not isinstance(plan.model, Neural):
         return _CHEAP * scored
     if isinstance(plan.tune, Frozen):
         return 2 * _CHEAP * scored
-    clock = len(prepared.training_rows(plan.streams[0], plan.budget, plan.seed, plan.shots))
+    clock = sum(
+        len(prepared.training_rows(name, plan.budget, plan.seed, plan.shots))
+        for name in (plan.streams if prepared.tasks else plan.streams[:1])
+    )
     steps = plan.train.steps(max(1, clock // plan.train.batch_size))
     streams = sum(objective.share for objective in plan.learn if objective.streams)
     # Backward takes about as long as two forward passes.
     return scored + 3 * steps * plan.train.batch_size * streams
-
-
-def load_run(folder: Path, key: RunKey, identity: str) -> Run | None:
-    """A finished run, or None where it is missing or another run's.
-
-    Args:
-        folder: The study's folder of runs.
-        key: Which run.
-        identity: Fingerprint of what it must have done.
-    """
-    place = folder / key.folder
-    try:
-        told = json.loads((place / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    if told["identity"] != identity:
-        return None
-    arrays = load_file(place / "scores.safetensors")
-    model = place / "model"
-    return Run(
-        key,
-        Scorecard.from_dict(told["scorecard"]),
-        arrays["test"],
-        arrays["validation"],
-        arrays.get("source"),
-        model if model.exists() else None,
-    )
 
 
 def identities(plans: Sequence[Planned], prepared: Prepared) -> dict[RunKey, str]:
@@ -208,6 +148,7 @@ def run_all(
     tasks = {
         each.key: _Task(each.key, each.plan, folder, known[each.key], each.keep) for each in plans
     }
+    planned = {each.key: each for each in plans}
     missing = {key for key, task in tasks.items() if not _finished(task)}
     for key in tasks:
         if key not in missing:
@@ -215,7 +156,7 @@ def run_all(
     while missing:
         # What begins from a run that is missing has to wait for it.
         ready = [e.key for e in plans if e.key in missing and not missing & set(e.after)]
-        ready.sort(key=lambda key: -work(tasks[key].plan, prepared))
+        ready.sort(key=lambda key: -work(planned[key], prepared))
         _do([tasks[key] for key in ready], prepared, min(workers, len(ready)), on_event)
         missing -= set(ready)
     loaded = [load_run(folder, key, task.identity) for key, task in tasks.items()]
@@ -290,7 +231,7 @@ def _listen(
         if error is not None:
             errors.append(
                 type(error)(
-                    replace(problem, where=f"{key.recipe}, {key.budget} labels: {problem.where}")
+                    replace(problem, where=f"{key.recipe}, {_rows_of(key)}: {problem.where}")
                     for problem in error.problems
                 )
             )
@@ -298,6 +239,10 @@ def _listen(
         on_event(key, event)
     if errors:
         raise type(errors[0])(problem for error in errors for problem in error.problems)
+
+
+def _rows_of(key: RunKey) -> str:
+    return f"{key.task}, {key.budget} labels" if key.task else f"{key.budget} labels"
 
 
 def _work(
@@ -349,19 +294,13 @@ def _run_one(task: _Task, workspace: Workspace) -> None:
     beside = task.folder / f"{task.key.folder}.new"
     shutil.rmtree(place, ignore_errors=True)
     _clear_other(beside, task.identity)
+    if task.key.task:
+        workspace = workspace.of_task(task.key.task)
     outcome = run_plan(task.plan, workspace, beside)
     shutil.rmtree(beside / "model", ignore_errors=True)
     if task.keep_model:
         save_model(outcome, workspace, beside / "model", beside)
-    arrays = {"test": outcome.scores, "validation": outcome.validation_scores}
-    if outcome.source_scores is not None:
-        arrays["source"] = outcome.source_scores
-    save_file(
-        {name: np.ascontiguousarray(scores, np.float32) for name, scores in arrays.items()},
-        beside / "scores.safetensors",
-    )
-    told = {"identity": task.identity, "scorecard": outcome.scorecard.to_dict()}
-    (beside / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    write_run(outcome, task.identity, beside)
     for part in (DELTA, "checkpoint"):
         shutil.rmtree(beside / part, ignore_errors=True)
     beside.rename(place)

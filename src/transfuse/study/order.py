@@ -11,7 +11,8 @@ from typing import Any
 
 from transfuse.errors import Problem, RecipeError
 from transfuse.recipe import nearest
-from transfuse.study.jobs import Planned, RunKey
+from transfuse.study.jobs import Planned
+from transfuse.study.runs import RunKey
 from transfuse.transfer import Plan, read_plan
 
 __all__ = ["begun_from_others", "check_references"]

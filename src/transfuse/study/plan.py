@@ -26,8 +26,8 @@ class Comparison:
     """Seeds; each draws its own rows within the budget. Default: 0, 1, 2."""
 
     baselines: tuple[str, ...] = ()
-    """Recipes that gains are measured against; the first is the headline's. Default: the recipes
-    tuned from scratch, then those without a network."""
+    """Recipes that gains are measured against; the first is the headline's. Default: those that
+    learn several tasks alone, those tuned from scratch, then those without a network."""
 
     reference: str | None = None
     """Recipe whose score on the source's test rows forgetting is measured from. Default: the one
@@ -85,9 +85,10 @@ class StudyPlan:
 
         if self.comparison.baselines:
             return self.comparison.baselines
+        alone = [name for name, plan in self.plans.items() if plan.alone]
         scratch = [name for name, plan in self.plans.items() if isinstance(plan.tune, Scratch)]
         plain = [name for name, plan in self.plans.items() if not isinstance(plan.model, Neural)]
-        return tuple(dict.fromkeys([*scratch, *plain]))
+        return tuple(dict.fromkeys([*alone, *scratch, *plain]))
 
     @property
     def reference(self) -> str | None:
@@ -201,6 +202,10 @@ def _check_shared(study: StudyPlan) -> None:
                         f"Move `{key}` to the top of the file.",
                     )
                 )
+        if plan.tasks != first.tasks:
+            raise RecipeError(
+                Problem(f"recipes.{name}.data.tasks", "differs", "the same tasks for all recipes")
+            )
         target = plan.data.get("target")
         if target != first.data.get("target"):
             raise RecipeError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from transfuse.study.jobs import RunKey
+from transfuse.study.runs import RunKey
 
 __all__ = ["Watcher"]
 

@@ -276,6 +276,7 @@ class _Loop:
         for callback in self.callbacks:
             callback.on_step(report)
         named = {f"loss/{name}": value for name, value in losses.items()}
+        named |= {f"weight/{name}": value for name, value in weights.items()}
         self.runtime.log({**named, "learning_rate": rate}, self.done + 1)
 
     def _interval(self, steps: int) -> int:

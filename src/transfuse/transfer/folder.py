@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from transfuse.data import Table
-from transfuse.errors import DataError, Problem
+from transfuse.errors import DataError, ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate
 from transfuse.models import (
     Engine,
@@ -87,7 +87,7 @@ class ModelFolder:
             fix = nearest(name, self.tasks) if self.tasks else "It has one task alone."
             raise ModelError(Problem(str(self.path), f"has no task {name!r}", known, fix))
         task, card = self.tasks[name]
-        return replace(self, task=task, head=name, temperature=card.temperature, scorecard=card)
+        return replace(self, task=task, head=name, temperature=card.temperature)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated probabilities (or values) for texts, [n, outputs].

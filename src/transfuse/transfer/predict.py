@@ -198,7 +198,8 @@ def _only(roles: dict[Role, str], open_: set[Role] | None = None) -> dict[str, s
 
 def _choice(model: ModelFolder) -> dict[str, Any]:
     """What the model's recipe says of its target's table."""
-    return dict(model.recipe.get("data", {}).get("target", {}))
+    data = model.recipe.get("data", {})
+    return dict(data.get("tasks", {}).get(model.head) or data.get("target", {}))
 
 
 def _mending(model: ModelFolder) -> Cleaning:

@@ -9,6 +9,19 @@ from transfuse.transfer.trained import Kept
 
 __all__ = ["model_readme"]
 
+_TASKS = """Transformers needs Transfuse's model class, which `import transfuse` makes known to it:
+
+```python
+import transfuse
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+model = AutoModelForSequenceClassification.from_pretrained("THIS_FOLDER")
+tokens = AutoTokenizer.from_pretrained("THIS_FOLDER")(["A text."], return_tensors="pt")
+logits = model(**tokens, task="TASK").logits  # without `task`, those of the first
+```
+
+Its probabilities are those before the temperature."""
+
 
 def model_readme(outcome: Outcome, model: Kept, task: Task) -> str:
     """The text of the README.
@@ -21,14 +34,13 @@ def model_readme(outcome: Outcome, model: Kept, task: Task) -> str:
     plan, card = outcome.plan, outcome.scorecard
     source = "TF-IDF" if isinstance(plan.model, Tfidf) else plan.model.source
     scores = "\n".join(
-        f"| {METRICS[name].title} | {METRICS[name].show(value)} |"
+        f"| {_title(name)} | {METRICS[_metric(name)].show(value)} |"
         for name, value in card.metrics.items()
-        if name in METRICS
+        if _metric(name) in METRICS
     )
-    labels = ", ".join(f"`{name}`" for name in task.label_names[:20])
     return f"""# {plan.name}
 
-A {task.kind} model for the labels {labels}.
+{_what(outcome, task)}
 
 Made with Transfuse from `{source}` with seed {plan.seed}. The whole
 recipe and its measurements are in `transfuse.json`.
@@ -39,8 +51,7 @@ recipe and its measurements are in `transfuse.json`.
 |---|---|
 {scores}
 
-Probabilities that Transfuse predicts are softened by the temperature {card.temperature:.3f}, which
-was fitted on validation rows.
+{_temperature(outcome)}
 
 ## Use
 
@@ -52,9 +63,45 @@ transfuse predict THIS_FOLDER my.csv --output predictions.csv
 """
 
 
+def _metric(name: str) -> str:
+    """The metric, without the task that it is of."""
+    return name.rpartition("/")[2]
+
+
+def _title(name: str) -> str:
+    task = name.rpartition("/")[0]
+    title = METRICS[_metric(name)].title
+    return f"{task}: {title}" if task else title
+
+
+def _what(outcome: Outcome, task: Task) -> str:
+    """What the model answers."""
+    if not outcome.tasks:
+        labels = ", ".join(f"`{name}`" for name in task.label_names[:20])
+        return f"A {task.kind} model for the labels {labels}."
+    names = ", ".join(f"`{name}`" for name in outcome.tasks)
+    return (
+        f"One model for the tasks {names}. The first answers unless another is named by `--task`."
+    )
+
+
+def _temperature(outcome: Outcome) -> str:
+    if outcome.tasks:
+        return (
+            "Probabilities that Transfuse predicts are softened by a temperature for each task,\n"
+            "fitted on its validation rows."
+        )
+    return (
+        "Probabilities that Transfuse predicts are softened by the temperature "
+        f"{outcome.scorecard.temperature:.3f}, which\nwas fitted on validation rows."
+    )
+
+
 def _loading(model: Kept, task: Task) -> str:
     if not isinstance(model, Network):
         return "From Python: `transfuse.load_model(folder).predict(texts)`."
+    if "target" not in model.heads:
+        return _TASKS
     custom = isinstance(model.heads["target"], LinearHead)
     why = (
         "Token vectors are pooled in a way that is not the architecture's own, so transformers\n"

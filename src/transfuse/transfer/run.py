@@ -12,7 +12,7 @@ from transfuse.errors import ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate, fit_temperature
 from transfuse.objectives import rows_of
 from transfuse.training import Callback, fit, writes
-from transfuse.transfer.choices import Pretrained, Tfidf
+from transfuse.transfer.choices import Neural, Tfidf
 from transfuse.transfer.classical import fit_classical
 from transfuse.transfer.cost import CostMeter, latency_ms
 from transfuse.transfer.domains import Domain, Prepared
@@ -152,7 +152,7 @@ def _of_tasks(
 
 def _train_network(
     plan: Plan,
-    model: Pretrained,
+    model: Neural,
     workspace: Workspace,
     rows: Rows,
     folder: Path | None,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfuse.errors import Problem, RecipeError
 from transfuse.evaluation import Scorecard
 from transfuse.models import Store
 from transfuse.training import Callback, writes
@@ -67,6 +68,14 @@ def transfer(
         RunLockedError: If another process works in the folder.
     """
     plan = recipe if isinstance(recipe, Plan) else read_plan(recipe)
+    if plan.alone:
+        raise RecipeError(
+            Problem(
+                "alone",
+                "asks for a network for each task, and a run keeps one",
+                fix="Set it in a recipe of a study, beside one that learns the tasks together.",
+            )
+        )
     folder = Path(output)
     # Of several processes of one run the first holds the folder and writes; all of them learn.
     with claimed(folder) if writes() else nullcontext():

@@ -39,9 +39,9 @@ class ZeroShot:
     """What each label means: a text, or several that are averaged. Default: the label's name in
     the template."""
 
-    template: str = "This is {}."
+    template: str = "This text is about {}."
     """The text of a label without a description, its name in the place of the braces. Default:
-    `This is {}.`."""
+    `This text is about {}.`."""
 
     calibrate: bool = True
     """Whether each label's mean logit over unlabelled rows is subtracted, which takes labels to be
