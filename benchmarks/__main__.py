@@ -2,13 +2,24 @@
 
 import argparse
 
-from benchmarks import balancing, encoding, few_shot, fine_tuning
+from benchmarks import (
+    balancing,
+    distillation,
+    domain_adaptation,
+    encoding,
+    few_shot,
+    fine_tuning,
+    multi_task,
+)
 
 BENCHMARKS = {
     "encoding": encoding.main,
     "fine_tuning": fine_tuning.main,
     "few_shot": few_shot.main,
     "balancing": balancing.main,
+    "distillation": distillation.main,
+    "domain_adaptation": domain_adaptation.main,
+    "multi_task": multi_task.main,
 }
 
 

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from transfuse.balancing import BALANCERS
 from transfuse.errors import ModelError, RecipeError
 from transfuse.models import Engine, Store
 from transfuse.objectives import Tasks
+from transfuse.training.step import TrainModule
+from transfuse.training.streams import rows_per_step
 from transfuse.transfer import Engines, load_model, prepare, read_plan, transfer
+from transfuse.transfer.jobs import make_job, read_streams
 from transfuse.transfer.run import run_plan
 from transfuse.transfer.workspace import Workspace
 
@@ -218,6 +222,35 @@ def test_patience_watches_every_task(tiny: Callable[..., Path], tmp_path: Path) 
     history = outcome.trained.fitted.history
     assert history
     assert {"mood/accuracy", "kind/accuracy"} <= history[0].keys()
+
+
+@pytest.mark.parametrize("balance", BALANCERS)
+def test_every_balancer_weighs_tasks(
+    balance: str, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    options = {"epochs": 1, "max_steps": 3, "batch_size": 12, "precision": "fp32"}
+    recipe = tasks_recipe(tmp_path, tiny("bert"), balance=balance, train=options, fusion="ple")
+    plan = read_plan(recipe)
+    workspace = Workspace(prepare(plan), Plain(), Store(tmp_path / "store"))
+    network = run_plan(plan, workspace).trained.model
+    assert all(torch.isfinite(weight).all() for weight in network.parameters())
+
+
+def test_training_draws_and_weighs_as_the_objective_says(
+    tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    told = {"sampling": "uniform", "weights": {"kind": 3.0}}
+    plan = read_plan(tasks_recipe(tmp_path, tiny("bert"), learn={"tasks": told}))
+    workspace = Workspace(prepare(plan), Plain(), Store(tmp_path / "store"))
+    heads = {name: domain.task for name, domain in workspace.prepared.tasks.items()}
+    network = workspace.task_network(plan.model, heads, None, 0)
+    rows = {name: workspace.prepared.training_rows(name, None, 0) for name in plan.streams}
+    streams = read_streams(plan, network, workspace, rows)
+    job = make_job(plan, network, workspace, streams, rows)
+    assert [rows_per_step(job, name) for name in ("mood", "kind")] == [6, 6]
+    assert job.clock == ("mood", "kind")
+    module = TrainModule(network, job.objectives, job.tasks, job.facts)
+    assert module.weights({"mood": 0, "kind": 0}, 0.0) == pytest.approx({"mood": 0.5, "kind": 1.5})
 
 
 def test_sampling_changes_the_rows_and_weights_of_a_step(tmp_path: Path) -> None:

@@ -126,6 +126,12 @@ def _recipe_tables(
     read = read_recipe(recipe)
     plan = read_study(read).shared if is_study(read) else read_plan(read)
 
+    if plan.tasks and data is None:
+        names = ", ".join(plan.tasks)
+        raise TransfuseError(
+            Problem("check", f"the recipe has the tasks {names}", "one table", "Name its file.")
+        )
+
     def table(name: str | None, use: str) -> "Table | None":
         like = plan.data.get(use)
         if name is not None:

@@ -76,7 +76,7 @@ def _do_plan(plan: "Plan", folder: Path) -> None:
 def _do_study(study: "StudyPlan", folder: Path) -> None:
     from transfuse.cli.progress import StudyProgress
     from transfuse.models import probe_engine
-    from transfuse.report import result_table, task_table, write_report
+    from transfuse.report import choice_table, result_table, task_table, write_report
     from transfuse.study import compare as do
     from transfuse.study.cores import cores_here
     from transfuse.transfer import Neural
@@ -93,8 +93,9 @@ def _do_study(study: "StudyPlan", folder: Path) -> None:
         page = write_report(folder)
     console = stdout()
     console.print(result_table(folder))
-    if (each := task_table(folder)) is not None:
-        console.print(each)
+    for further in (task_table(folder), choice_table(folder)):
+        if further is not None:
+            console.print(further)
     console.print(f"\nreport  {page}", soft_wrap=True)
     if (folder / "model").exists():
         console.print(f"model   {folder / 'model'}", soft_wrap=True)

@@ -14,7 +14,7 @@ from transfuse.transfer import Plan
 
 __all__ = ["print_plan", "print_study"]
 
-_METHODS = ("model", "task", "tune", "balance")
+_METHODS = ("model", "task", "fusion", "tune", "balance")
 
 
 def print_plan(plan: Plan) -> None:
@@ -53,7 +53,8 @@ def _told(plan: Plan) -> dict[str, Any]:
     """The plan's recipe without what is empty; a method without options by its name alone."""
     recipe = _plain(plan.recipe())
     for key in _METHODS:
-        recipe[key] = _short(recipe[key])
+        if key in recipe:
+            recipe[key] = _short(recipe[key])
     recipe["learn"] = [_short(one) for one in recipe["learn"]]
     return {key: value for key, value in recipe.items() if value not in (None, "", {}, [])}
 

@@ -10,6 +10,9 @@ __all__ = ["scorecard_table"]
 _OTHERS = {
     "ece_scaled": "Expected calibration error, calibrated",
     "source_score": "Score on the source's test rows",
+    "selected_step": "Step chosen without labels",
+    "oracle_step": "Step that test labels would have chosen",
+    "regret": "Regret of that choice",
 }
 
 

@@ -181,11 +181,15 @@ def _logistic(
     if cosine:
         length = float(np.linalg.norm(features, axis=1).mean())
         features = _directions(features)
+    present, places = np.unique(targets, return_inverse=True)
     if penalty is None:
-        penalty = choose_penalty(features, targets, classes, biased=not cosine)
-    solution = fit_logistic(features, targets, classes, penalty, biased=not cosine)
+        penalty = choose_penalty(features, places, len(present), biased=not cosine)
+    fitted = fit_logistic(features, places, len(present), penalty, biased=not cosine)
     # The head will read vectors of their own length.
-    solution[:, :-1] /= length
+    fitted[:, :-1] /= length
+    solution = np.zeros((classes, features.shape[1] + 1))
+    solution[:, -1] = _ABSENT
+    solution[present] = fitted
     return solution
 
 

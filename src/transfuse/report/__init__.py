@@ -4,6 +4,13 @@ Read `page.py` first: `write_report` turns `study.parquet` and `study.json` into
 """
 
 from transfuse.report.page import write_card, write_report
-from transfuse.report.table import learning_curve_png, result_table, task_table
+from transfuse.report.table import choice_table, learning_curve_png, result_table, task_table
 
-__all__ = ["learning_curve_png", "result_table", "task_table", "write_card", "write_report"]
+__all__ = [
+    "choice_table",
+    "learning_curve_png",
+    "result_table",
+    "task_table",
+    "write_card",
+    "write_report",
+]

@@ -16,7 +16,7 @@ from transfuse.report.format import Measure, plain, shown
 from transfuse.report.results import Recipe, Results
 from transfuse.report.theme import LIGHT, styled
 
-__all__ = ["learning_curve_png", "result_table", "task_table"]
+__all__ = ["choice_table", "learning_curve_png", "result_table", "task_table"]
 
 _TONES = {"gain": "green", "loss": "red", "even": "dim"}
 
@@ -82,6 +82,40 @@ def task_table(folder: Path | str) -> Table | None:
         ]
         table.add_row(Text(f"{task}\n{measure.phrase}"), *cells)
     return table
+
+
+def choice_table(folder: Path | str) -> Table | None:
+    """What choosing weights without labels came to, for the recipes that did so.
+
+    Args:
+        folder: Where `study.parquet` and `study.json` are.
+
+    Returns:
+        A table for `rich`: the step that was chosen, the one that test labels would have chosen,
+        and what was lost; None where no recipe chose without labels.
+
+    Raises:
+        DataError: If a file of the study is missing or not readable.
+    """
+    results = Results.read(folder)
+    title = Text(f"Weights chosen without labels, {labels(results.focus)}, mean over seeds")
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("recipe", overflow="fold", min_width=14)
+    for head in ("step chosen", "oracle's step", "regret"):
+        table.add_column(head, justify="right")
+    styles = {
+        "selected_step": "count",
+        "oracle_step": "count",
+        "regret": results.primary.style,
+    }
+    for recipe in results.recipes:
+        found = {
+            metric: results.find("choice", recipe.name, results.focus, metric) for metric in styles
+        }
+        cells = [shown(row.value, styles[metric]) for metric, row in found.items() if row]
+        if cells:
+            table.add_row(Text(plain(recipe.title)), *cells)
+    return table if table.row_count else None
 
 
 def _cell(

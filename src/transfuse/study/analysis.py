@@ -15,6 +15,9 @@ from transfuse.transfer import Domain, Prepared
 __all__ = ["analyse", "costs"]
 
 COSTS = ("trained_parameters", "total_parameters", "seconds", "peak_memory_mb", "latency_ms")
+CHOICE = ("selected_step", "oracle_step", "regret")
+"""What a run tells that chose its weights without labels; see `training.choice_told`."""
+
 _MOST_CLASSES = 30
 """Above this many classes a confusion matrix is kept as its most confused pairs."""
 
@@ -47,7 +50,7 @@ def analyse(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> list[N
     if prepared.target.task.kind == "classification":
         numbers += _reliability(target, cells)
         numbers += _confusion(target, cells)
-    return [*numbers, *costs(cells)]
+    return [*numbers, *_choices(cells), *costs(cells)]
 
 
 def _side(study: StudyPlan, domain: Domain, scores: Mapping[Cell, NDArray[np.float64]]) -> Side:
@@ -202,6 +205,16 @@ def _confusion(target: Side, cells: Mapping[Cell, Sequence[Run]]) -> list[Number
             for true, said in pairs
         ]
     return numbers
+
+
+def _choices(cells: Mapping[Cell, Sequence[Run]]) -> list[Number]:
+    """What choosing weights without labels came to, mean over seeds."""
+    return [
+        Number("choice", *cell, name, float(np.mean([run.scorecard.metrics[name] for run in runs])))
+        for cell, runs in cells.items()
+        for name in CHOICE
+        if all(name in run.scorecard.metrics for run in runs)
+    ]
 
 
 def costs(cells: Mapping[Cell, Sequence[Run]]) -> list[Number]:

@@ -25,7 +25,7 @@ class Number:
     """One number of a study: a row of `study.parquet`."""
 
     kind: str
-    """run, score, gain, efficiency, forgetting, reliability, confusion or cost."""
+    """run, score, gain, efficiency, forgetting, reliability, confusion, choice or cost."""
 
     recipe: str
     budget: int

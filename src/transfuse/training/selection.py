@@ -88,7 +88,8 @@ def scores_now(job: Job, feeds: Feeds) -> tuple[dict[str, float], float]:
 def _of_tasks(job: Job, feeds: Feeds) -> tuple[dict[str, float], float]:
     """The scores of several tasks by `task/metric`, and the mean of their primary ones."""
     inference = Inference(job.network, job.encode_engine)
-    scores, primary = {}, []
+    scores: dict[str, float] = {}
+    primary = []
     for name, (data, known) in job.validations.items():
         task = known.task
         found = _measured(inference, feeds, data, known.head, task, task.metrics)
