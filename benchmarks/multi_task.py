@@ -80,7 +80,6 @@ def _study(name: str, seeds: int, limit: int | None) -> Path:
             "tasks": {
                 task: {
                     "path": path,
-                    "label": "label",
                     "where": {told["column"]: task, "split": parts},
                 }
                 for task in told["tasks"]

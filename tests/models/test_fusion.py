@@ -20,6 +20,7 @@ from transfuse.models import (
 )
 from transfuse.models.feed import Feeds
 from transfuse.models.fusion import PLE, CrossStitch, MMoE
+from transfuse.recipe import build, describe, spec_of
 
 TASKS = ("mood", "irony", "age")
 LABELS = {"mood": ("sad", "fine", "glad"), "irony": ("no", "yes"), "age": ("years",)}
@@ -294,3 +295,11 @@ def test_a_native_head_is_not_one_of_several(tiny, tmp_path):
     network.heads["second"] = LinearHead(network.encoder.dim, 2)
     with pytest.raises(ModelError, match="linear head for each task"):
         save_network(network, tmp_path)
+
+
+def test_every_fusion_explains_itself_and_survives_its_recipe():
+    for told in describe(FUSIONS):
+        assert told.summary.endswith("."), told.name
+        assert all(option.text.endswith(".") for option in told.options), told
+        fusion = build(FUSIONS, {told.name: {"width": 12}}, "fusion")
+        assert build(FUSIONS, spec_of(FUSIONS, fusion), "fusion") == fusion

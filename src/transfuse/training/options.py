@@ -69,7 +69,7 @@ class Training:
 
     penalty: float | None = None
     """L2 penalty of a solved probe, relative to the features' mean square. Default: the one of a
-    small grid with the least validation log-loss; 0.01 without validation rows."""
+    small grid with the least log-loss on validation rows, or in cross-validation without them."""
 
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints. Default: 60."""

@@ -11,6 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from transfuse.models import Batch
 from transfuse.objectives import StreamTask
+from transfuse.objectives.logistic import choose_penalty
 from transfuse.training.step import TrainModule
 
 __all__ = ["PENALTIES", "solve", "solve_best"]
@@ -90,13 +91,14 @@ def solve_best(
         batches: As for `solve`.
         parameters: As for `solve`.
         penalty: The penalty; None to choose.
-        validation: Labelled rows with `pooled` features, and their task.
+        validation: Labelled rows with `pooled` features, and their task. Without them the penalty is
+            chosen by cross-validation where one stream of classes is learnt from, and else is 0.01.
 
     Returns:
         The penalty used.
     """
     if penalty is None and validation is None:
-        penalty = _FALLBACK_PENALTY
+        penalty = _cross_validated(module, batches)
     if penalty is not None:
         solve(module, batches, parameters, penalty)
         return penalty
@@ -113,3 +115,16 @@ def solve_best(
     assert best is not None
     vector_to_parameters(best[2], parameters)
     return best[1]
+
+
+def _cross_validated(module: TrainModule, batches: Mapping[str, Batch]) -> float:
+    """The penalty that the rows themselves choose, in the units of `solve`."""
+    (name, batch), *others = batches.items()
+    known = module.tasks.get(name)
+    if others or known is None or known.task.kind != "classification" or "targets" not in batch:
+        return _FALLBACK_PENALTY
+    features = batch["pooled"].double().numpy()
+    chosen = choose_penalty(features, batch["targets"].numpy(), known.task.outputs)
+    # There the features' size is measured around their mean, here from 0.
+    around = np.square(features - features.mean(0)).sum(1).mean()
+    return float(chosen * max(around / np.square(features).sum(1).mean(), 1e-3))
