@@ -29,6 +29,7 @@ class Model:
     task: Task = field(default_factory=lambda: Classification(labels=("short", "long")))
     recipe: dict[str, Any] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
+    head: str = "target"
     fails_at: int = 10**9
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
