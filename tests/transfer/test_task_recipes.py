@@ -16,9 +16,8 @@ from transfuse.models import Engine, Store
 from transfuse.objectives import Tasks
 from transfuse.training.step import TrainModule
 from transfuse.training.streams import rows_per_step
-from transfuse.transfer import Engines, load_model, prepare, read_plan, transfer
+from transfuse.transfer import Engines, load_model, prepare, read_plan, run_plan, transfer
 from transfuse.transfer.jobs import make_job, read_streams
-from transfuse.transfer.run import run_plan
 from transfuse.transfer.workspace import Workspace
 
 MOODS = {"glad": ["good", "very good"], "flat": ["so", "it is"], "sad": ["bad", "poor"]}

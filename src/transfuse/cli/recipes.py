@@ -1,19 +1,15 @@
 """From a command's arguments to a recipe: reading, combining, and `--set path=value`."""
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from transfuse.errors import Problem, RecipeError
-from transfuse.recipe import read_recipe
+from transfuse.recipe import put, read_recipe, steps_of
 
 __all__ = ["override", "read_all"]
-
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-_PATH = re.compile(r"[^.\[\]]+(\.[^.\[\]]+|\[\d+\])*")
 
 
 def read_all(names: Sequence[str]) -> dict[str, Any]:
@@ -72,7 +68,7 @@ def override(recipe: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
     for setting in settings:
         try:
             path, value = _parsed(setting)
-            _put(changed, path, value, f"--set {setting}")
+            put(changed, path, value, f"--set {setting}")
         except RecipeError as error:
             problems.extend(error.problems)
     if problems:
@@ -82,8 +78,8 @@ def override(recipe: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
 
 def _parsed(setting: str) -> tuple[list[str | int], Any]:
     path, equals, text = setting.partition("=")
-    path = path.strip()
-    if not equals or not _PATH.fullmatch(path):
+    steps = steps_of(path.strip())
+    if not equals or steps is None:
         raise RecipeError(
             Problem(f"--set {setting}", "is not a setting", "path=value", "As in train.epochs=5.")
         )
@@ -92,46 +88,4 @@ def _parsed(setting: str) -> tuple[list[str | int], Any]:
     except yaml.YAMLError as error:
         what = getattr(error, "problem", None) or "not YAML"
         raise RecipeError(Problem(f"--set {setting}", what, "a value in YAML")) from None
-    return [int(index) if index else name for name, index in _STEP.findall(path)], value
-
-
-def _put(recipe: dict[str, Any], path: Sequence[str | int], value: Any, where: str) -> None:
-    """Set the value at a path, making what leads to it."""
-    place: Any = recipe
-    for depth, step in enumerate(path):
-        _check_step(place, step, where)
-        if depth == len(path) - 1:
-            place[step] = value
-            return
-        below = place[step] if isinstance(step, int) else place.get(step)
-        below = _opened(below, path, depth)
-        place[step] = below
-        place = below
-
-
-def _opened(value: Any, path: Sequence[str | int], depth: int) -> Any:
-    """What stands at a path's step, in a form that the next step leads into."""
-    if isinstance(value, (dict, list)):
-        return value
-    step, following = path[depth], path[depth + 1]
-    if isinstance(value, str) and value != following:
-        # The two places where a bare text is short for one of several options.
-        if step == "model":
-            return {"name": value}
-        if depth and path[depth - 1] == "data":
-            return {"path": value}
-    return {}
-
-
-def _check_step(place: Any, step: str | int, where: str) -> None:
-    if isinstance(step, int):
-        if not isinstance(place, list):
-            raise RecipeError(Problem(where, f"[{step}] does not lead into a list"))
-        if step >= len(place):
-            raise RecipeError(
-                Problem(where, f"[{step}] in a list of {len(place)}", f"at most [{len(place) - 1}]")
-            )
-    elif isinstance(place, list):
-        raise RecipeError(
-            Problem(where, f"{step!r} does not lead into a list", "a place such as [0]")
-        )
+    return steps, value

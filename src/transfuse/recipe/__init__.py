@@ -12,6 +12,7 @@ from transfuse.recipe.methods import (
     nearest,
     spec_of,
 )
+from transfuse.recipe.override import put, steps_of
 from transfuse.recipe.read import copy_recipe, merge, read_recipe, shipped_recipes
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "describe",
     "merge",
     "nearest",
+    "put",
     "read_recipe",
     "shipped_recipes",
     "spec_of",
+    "steps_of",
 ]

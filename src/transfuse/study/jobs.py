@@ -53,6 +53,10 @@ class Planned:
     after: tuple[RunKey, ...] = ()
     """The runs whose models it begins from."""
 
+    said: Plan | None = None
+    """The plan as the study says it, where the models of other runs have taken the place of their
+    names: a study's folder may be moved, and its runs stay what they are."""
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -103,7 +107,8 @@ def identities(plans: Sequence[Planned], prepared: Prepared) -> dict[RunKey, str
     """
     found: dict[RunKey, str] = {}
     for each in plans:
-        found[each.key] = _identity(each.plan, prepared, [found[key] for key in each.after])
+        before = [found[key] for key in each.after]
+        found[each.key] = _identity(each.said or each.plan, prepared, before)
     return found
 
 

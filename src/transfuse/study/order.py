@@ -74,6 +74,7 @@ def begun_from_others(runs: Sequence[Planned], folder: Path) -> list[Planned]:
             plan=_linked(each.plan, {key.recipe: folder / key.folder for key in needed[each.key]}),
             keep=each.keep or each.key in kept,
             after=needed[each.key],
+            said=each.plan,
         )
         for each in runs
     ]

@@ -91,8 +91,8 @@ def solve_best(
         batches: As for `solve`.
         parameters: As for `solve`.
         penalty: The penalty; None to choose.
-        validation: Labelled rows with `pooled` features, and their task. Without them the penalty is
-            chosen by cross-validation where one stream of classes is learnt from, and else is 0.01.
+        validation: Labelled rows with `pooled` features, and their task. Without them the penalty
+            is chosen by cross-validation where one stream of classes is learnt from; else 0.01.
 
     Returns:
         The penalty used.

@@ -17,7 +17,8 @@ from transfuse.transfer.folder import ModelFolder, load_model, save_model
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.prepared import prepare
 from transfuse.transfer.reading import read_plan
-from transfuse.transfer.run import DELTA, Outcome, run_plan
+from transfuse.transfer.run import DELTA, Outcome
+from transfuse.transfer.search import run_plan
 from transfuse.transfer.single import Result, transfer
 from transfuse.transfer.tables import load_table
 from transfuse.transfer.workspace import Engines, Workspace

@@ -56,6 +56,12 @@ def inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
             "aligns the source's features for a frozen probe that learns from the source",
             fix="Set `tune: frozen` and `learn: source`.",
         )
+    if plan.search and plan.split.validation == 0 and "validation" not in plan.data:
+        yield Problem(
+            at("search"),
+            "there are no validation rows to choose by",
+            fix="Raise `split.validation` above 0, or name a table under `data.validation`.",
+        )
     if plan.train.select == "iw_risk" and "source" not in plan.data:
         yield Problem(at("train.select"), "iw_risk needs `data.source`")
 

@@ -61,6 +61,9 @@ class Plan:
     shots: int | None = None
     """Labelled target rows of each class, in place of a budget."""
 
+    search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Values to try at paths of the recipe; those that validate best are kept. Default: none."""
+
     seed: int = 0
 
     @property
@@ -121,6 +124,11 @@ class Plan:
             "budget": self.budget,
             "shots": self.shots,
             "seed": self.seed,
+            **(
+                {"search": {path: list(values) for path, values in self.search.items()}}
+                if self.search
+                else {}
+            ),
             **self._several(),
         }
 

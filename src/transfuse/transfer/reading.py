@@ -1,8 +1,10 @@
 """From a recipe's text to a plan: every choice typed and checked, every mistake found at once."""
 
+import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import product
 from typing import Any, TypeVar
 
 from transfuse.alignment import ALIGNMENTS
@@ -11,7 +13,7 @@ from transfuse.data import AUGMENTATIONS, Augmenting, Cleaning, Splitting
 from transfuse.errors import Problem, RecipeError
 from transfuse.models import FUSIONS
 from transfuse.objectives import OBJECTIVES, Objective, Tasks
-from transfuse.recipe import build, build_options, nearest
+from transfuse.recipe import build, build_options, nearest, put, steps_of
 from transfuse.tasks import TASKS
 from transfuse.training import Training
 from transfuse.transfer.choices import MODELS, Model, Pretrained, TableChoice, Tfidf
@@ -20,7 +22,7 @@ from transfuse.transfer.plan import Plan
 from transfuse.transfer.task_data import read_tasks
 from transfuse.tuning import TUNINGS
 
-__all__ = ["read_plan"]
+__all__ = ["candidates", "read_plan"]
 
 T = TypeVar("T")
 
@@ -65,7 +67,31 @@ def read_plan(recipe: Mapping[str, Any], path: str = "") -> Plan:
     problems.extend(inconsistencies(plan, at))
     if problems:
         raise RecipeError(problems)
+    for _ in candidates(plan):
+        # Each is checked as it is made, before anything runs.
+        pass
     return plan
+
+
+def candidates(plan: Plan) -> Iterator[tuple[dict[str, Any], Plan]]:
+    """Every combination of the values that a plan tries, and the plan with them.
+
+    Args:
+        plan: The plan.
+
+    Raises:
+        RecipeError: If a value does not go where it is put.
+    """
+    for values in product(*plan.search.values()) if plan.search else ():
+        chosen = dict(zip(plan.search, values, strict=True))
+        told = plan.recipe()
+        del told["search"]
+        told = copy.deepcopy({key: value for key, value in told.items() if value is not None})
+        for place, value in chosen.items():
+            steps = steps_of(place)
+            assert steps is not None
+            put(told, steps, value, f"search.{place}")
+        yield chosen, read_plan(told)
 
 
 def _model(spec: Any, path: str) -> Model:
@@ -198,6 +224,25 @@ def _each(given: Iterable[Any], path: str, reader: Callable[[Any, str], T]) -> t
     return tuple(made)
 
 
+def _search(spec: Any, path: str) -> dict[str, tuple[Any, ...]]:
+    """Lists of values by the path that they are tried at."""
+    if not isinstance(spec, Mapping):
+        raise RecipeError(
+            Problem(
+                path, f"got {spec!r}", "values by path", "As in learn[1].source.weight: [0.1, 1]."
+            )
+        )
+    problems = []
+    for place, values in spec.items():
+        if steps_of(str(place)) is None:
+            problems.append(Problem(f"{path}.{place}", "is not a path of the recipe"))
+        if not isinstance(values, (list, tuple)) or len(values) < 2:
+            problems.append(Problem(f"{path}.{place}", f"got {values!r}", "two or more values"))
+    if problems:
+        raise RecipeError(problems)
+    return {str(place): tuple(values) for place, values in spec.items()}
+
+
 def _count(value: Any, path: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise RecipeError(Problem(path, f"got {value!r}", "a whole number, 0 or more"))
@@ -226,5 +271,6 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "align": partial(build, ALIGNMENTS),
     "budget": _count,
     "shots": _count,
+    "search": _search,
     "seed": _count,
 }

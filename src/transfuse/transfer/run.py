@@ -24,7 +24,7 @@ from transfuse.transfer.without_labels import zero_shot
 from transfuse.transfer.workspace import Workspace
 from transfuse.transfer.zero_shot import ZeroShot
 
-__all__ = ["Outcome", "run_plan"]
+__all__ = ["DELTA", "Outcome", "run_once"]
 
 _LATENCY_TEXTS = 11
 
@@ -55,13 +55,13 @@ class Outcome:
     """With several tasks, what was measured on each; scores above are those of the first."""
 
 
-def run_plan(
+def run_once(
     plan: Plan,
     workspace: Workspace,
     folder: Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Outcome:
-    """Do what a plan says, and measure it.
+    """Do what a plan says, as it stands, and measure it.
 
     Args:
         plan: The plan.

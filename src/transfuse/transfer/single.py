@@ -17,7 +17,8 @@ from transfuse.transfer.lock import claimed
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.prepared import prepare
 from transfuse.transfer.reading import read_plan
-from transfuse.transfer.run import DELTA, Outcome, run_plan
+from transfuse.transfer.run import DELTA, Outcome
+from transfuse.transfer.search import run_plan
 from transfuse.transfer.workspace import Engines, Workspace
 
 __all__ = ["Result", "transfer"]
