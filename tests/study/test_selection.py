@@ -1,5 +1,6 @@
 """Weights chosen without labels: what is chosen, what it cost, and where it is told."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,9 +28,11 @@ def test_the_regret_is_what_the_labels_would_have_gained() -> None:
 def test_an_adapted_recipe_tells_its_regret(
     select: str, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
-    recipe = small_recipe(tmp_path, tiny("bert"), study={"seeds": [0], "workers": 1})
+    study = {"seeds": [0], "workers": 1, "baselines": ["source-only"], "ceilings": ["oracle"]}
+    recipe = small_recipe(tmp_path, tiny("bert"), study=study)
     recipe["recipes"] = {
         "source-only": {"learn": "source"},
+        "oracle": {"learn": "target", "train": {"epochs": 4}},
         "mcc": {
             "learn": ["source", "mcc"],
             "train": {"select": select, "evaluations": 3, "max_steps": 9},
@@ -42,5 +45,7 @@ def test_an_adapted_recipe_tells_its_regret(
     assert told["regret"] >= 0
     assert {told["selected_step"], told["oracle_step"]} <= {3.0, 6.0, 9.0}
     assert choice_table(folder) is not None
+    about = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    assert about["headline"]["recipe"] == "mcc", "the ceiling is no result"
     page = write_report(folder).read_text(encoding="utf-8")
     assert "Choosing without labels" in page

@@ -151,7 +151,8 @@ def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | No
         if run.key.seed == study.comparison.seeds[0] and run.key.budget == largest[run.key.recipe]
     ]
     # A baseline is there to be compared with; it is kept only where nothing else was tried.
-    candidates = [run for run in candidates if run.key.recipe not in study.baselines] or candidates
+    aside = {*study.baselines, *study.comparison.ceilings}
+    candidates = [run for run in candidates if run.key.recipe not in aside] or candidates
     if prepared.tasks and common_metric(prepared) is None and len(candidates) > 1:
         # There is no mean of unlike metrics to choose by.
         return None

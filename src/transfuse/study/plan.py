@@ -29,6 +29,10 @@ class Comparison:
     """Recipes that gains are measured against; the first is the headline's. Default: those that
     learn several tasks alone, those tuned from scratch, then those without a network."""
 
+    ceilings: tuple[str, ...] = ()
+    """Recipes that show what could be had, such as one that sees labels which the others do
+    without; the report never opens with one, and none is kept. Default: none."""
+
     reference: str | None = None
     """Recipe whose score on the source's test rows forgetting is measured from. Default: the one
     that learns from the source alone."""
@@ -140,7 +144,8 @@ def read_study(recipe: Mapping[str, Any]) -> StudyPlan:
     except RecipeError as error:
         problems.extend(error.problems)
         comparison = Comparison()
-    named = [*comparison.baselines, *([comparison.reference] if comparison.reference else [])]
+    named = [*comparison.baselines, *comparison.ceilings]
+    named += [comparison.reference] if comparison.reference else []
     problems.extend(
         Problem("study", f"names the recipe {name!r}, which is not there", fix=nearest(name, given))
         for name in named
