@@ -146,7 +146,6 @@ FOR_INTENTS = (
 )
 FOR_SENTIMENTS = (
     *PLAIN,
-    Method("full fine-tuning", "full", ["target"], {"epochs": 10, "min_steps": 100}),
     Method("pairs", SLOW, [FEW], {"min_steps": 30, "max_steps": 30}),
 )
 

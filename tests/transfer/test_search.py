@@ -1,5 +1,6 @@
 """Settings that validation chooses."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def test_the_candidate_that_validates_best_is_kept(
     scores = [float(text.rpartition(" ")[2]) for text in tried]
     assert len(tried) == 2
     best = [0.0, 2.0][scores.index(max(scores))]
-    assert done.scorecard.metrics[f"chosen {_PATH}"] == best
+    about = json.loads((done.folder / "transfuse.json").read_text(encoding="utf-8"))
+    assert about["chosen"] == {_PATH: best}
     model = load_model(done.folder)
     assert model.recipe["search"] == {_PATH: [0.0, 2.0]}
     assert (done.folder / "adapter").exists()
@@ -55,5 +57,9 @@ def test_mistakes_of_a_search_are_told_before_anything_runs(tmp_path: Path) -> N
         read(search={"learn[5].source.weight": [0.1, 1.0]})
     with pytest.raises(RecipeError, match="weight is 0 or above"):
         read(search={_PATH: [-1.0, 1.0]})
+    with pytest.raises(RecipeError, match="more than what is learnt from the same rows"):
+        read(search={"budget": [10, 60]})
+    with pytest.raises(RecipeError, match="which this recipe does without"):
+        read(learn=["source"], search={"train.epochs": [1, 2]})
     with pytest.raises(RecipeError, match="no validation rows to choose by"):
         read(split={"test": 0.3, "validation": 0.0})

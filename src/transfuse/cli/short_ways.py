@@ -33,6 +33,12 @@ def adapt(
         str | None,
         typer.Option(help="More texts of the target's domain. Default: the target's own rows."),
     ] = None,
+    source_text: Annotated[
+        str | None, typer.Option(help="The source's column of the text. Default: inferred.")
+    ] = None,
+    source_label: Annotated[
+        str | None, typer.Option(help="The source's column of the label. Default: inferred.")
+    ] = None,
     learn: Annotated[
         list[str] | None,
         typer.Option(help="An objective to try beside the source's. Repeat it for more."),
@@ -46,19 +52,25 @@ def adapt(
 ) -> None:
     """Adapt to a domain whose labels are withheld, beside source-only and the oracle.
 
-    The target's labels are for the test and the oracle alone.
+    The target's labels are for the test and the oracle alone, which is never the model kept.
 
     [green]transfuse adapt reviews.csv --source news.csv --learn mcc --learn dann[/]
     """
     recipe = _template("adapt")
-    data: dict[str, Any] = {"target": _table(target, text, label), "source": {"path": source}}
+    data: dict[str, Any] = {
+        "target": _table(target, text, label),
+        "source": _table(source, source_text, source_label),
+    }
     if unlabelled is not None:
         data["unlabelled"] = {"path": unlabelled}
     recipe |= {"data": data, "split": {"test": 0.3, "validation": 0.05}}
     if learn:
         kept = ("source-only", "oracle")
-        recipe["recipes"] = {name: recipe["recipes"][name] for name in kept}
-        recipe["recipes"] |= {name: {"title": name, "learn": ["source", name]} for name in learn}
+        shipped = recipe["recipes"]
+        recipe["recipes"] = {name: shipped[name] for name in kept}
+        recipe["recipes"] |= {
+            name: shipped.get(name, {"title": name, "learn": ["source", name]}) for name in learn
+        }
     _do(context, recipe, f"adapt-{Path(target).stem}", model, output, settings, seed)
 
 

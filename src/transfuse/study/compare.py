@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transfuse.errors import DataError, Problem
-from transfuse.evaluation import METRICS, evaluate
+from transfuse.evaluation import METRICS, evaluate, information_maximisation
 from transfuse.files import write_whole
 from transfuse.study.across import analyse_tasks
 from transfuse.study.analysis import analyse
 from transfuse.study.cores import cores_here
 from transfuse.study.jobs import Planned, count_done, run_all, work
 from transfuse.study.numbers import MEAN, Number, as_columns
-from transfuse.study.order import begun_from_others
+from transfuse.study.order import begun_from_others, reads_labels
 from transfuse.study.plan import Comparison, StudyPlan, read_study
 from transfuse.study.runs import Run, RunKey
 from transfuse.study.tasks import budgeted_tasks, common_metric, validation_of_tasks
@@ -103,7 +104,8 @@ def _runs_of(study: StudyPlan, prepared: Prepared) -> list[Planned]:
     keep = comparison.keep == "best"
     runs = []
     for name, plan in study.plans.items():
-        budgeted = _budgeted(comparison, plan, prepared)
+        labelled = reads_labels(name, study.plans)
+        budgeted = _budgeted(comparison, plan, prepared) if labelled else {0: plan}
         for budget, limited in budgeted.items():
             for seed in comparison.seeds:
                 seeded = replace(limited, seed=seed)
@@ -123,8 +125,6 @@ def _budgeted(comparison: Comparison, plan: Plan, prepared: Prepared) -> dict[in
     """A recipe at each budget, by the labelled target rows that it is given."""
     if plan.tasks:
         return budgeted_tasks(comparison, plan, prepared)
-    if "target" not in plan.streams:
-        return {0: plan}
     classes = _outputs(prepared)
     shots = comparison.shots
     if not comparison.budgets and not shots and plan.shots is not None:
@@ -157,11 +157,20 @@ def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | No
         # There is no mean of unlike metrics to choose by.
         return None
 
+    # Recipes that learn without labels of the target are not ranked by them either.
+    free = not any(reads_labels(run.key.recipe, study.plans) for run in candidates)
+
     def score(run: Run) -> float:
         same = [r for r in runs if (r.key.recipe, r.key.budget) == (run.key.recipe, run.key.budget)]
-        return sum(_validated(each, prepared) for each in same) / len(same)
+        judge = _unlabelled if free else partial(_validated, prepared=prepared)
+        return sum(judge(each) for each in same) / len(same)
 
     return max(candidates, key=score, default=None)
+
+
+def _unlabelled(run: Run) -> float:
+    """How sure and how varied a run's answers to the validation rows are, whatever their labels."""
+    return information_maximisation(run.validation_scores)
 
 
 def _validated(run: Run, prepared: Prepared) -> float:

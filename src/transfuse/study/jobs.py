@@ -32,6 +32,7 @@ from transfuse.transfer import (
     run_plan,
     save_model,
 )
+from transfuse.transfer.start import content_of_models
 from transfuse.tuning import Frozen
 
 __all__ = ["Planned", "count_done", "run_all", "work"]
@@ -64,6 +65,9 @@ class _Task:
 
     key: RunKey
     plan: Plan
+    said: Plan
+    """The plan as its model will tell it, with `@name` in place of a folder of this machine."""
+
     folder: Path
     identity: str
     keep_model: bool
@@ -114,7 +118,14 @@ def identities(plans: Sequence[Planned], prepared: Prepared) -> dict[RunKey, str
 
 def _identity(plan: Plan, prepared: Prepared, before: Sequence[str]) -> str:
     names = ("torch", "transformers", "peft", "scikit-learn")
-    told = [plan.work(), prepared.fingerprint, {name: version(name) for name in names}, *before]
+    start = content_of_models(plan)
+    told = [
+        plan.work(),
+        prepared.fingerprint,
+        start,
+        {name: version(name) for name in names},
+        *before,
+    ]
     text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -151,7 +162,10 @@ def run_all(
     folder.mkdir(parents=True, exist_ok=True)
     known = identities(plans, prepared)
     tasks = {
-        each.key: _Task(each.key, each.plan, folder, known[each.key], each.keep) for each in plans
+        each.key: _Task(
+            each.key, each.plan, each.said or each.plan, folder, known[each.key], each.keep
+        )
+        for each in plans
     }
     planned = {each.key: each for each in plans}
     missing = {key for key, task in tasks.items() if not _finished(task)}
@@ -301,7 +315,7 @@ def _run_one(task: _Task, workspace: Workspace) -> None:
     _clear_other(beside, task.identity)
     if task.key.task:
         workspace = workspace.of_task(task.key.task)
-    outcome = run_plan(task.plan, workspace, beside)
+    outcome = replace(run_plan(task.plan, workspace, beside), plan=task.said)
     shutil.rmtree(beside / "model", ignore_errors=True)
     if task.keep_model:
         save_model(outcome, workspace, beside / "model", beside)

@@ -15,9 +15,12 @@ from transfuse.study.jobs import Planned
 from transfuse.study.runs import RunKey
 from transfuse.transfer import Plan, read_plan
 
-__all__ = ["begun_from_others", "check_references"]
+__all__ = ["begun_from_others", "check_references", "reads_labels"]
 
 _MARK = "@"
+
+_PLACES = ("model", "learn")
+"""The keys of a recipe in which a model may be named."""
 
 
 def check_references(plans: Mapping[str, Plan]) -> None:
@@ -39,6 +42,16 @@ def check_references(plans: Mapping[str, Plan]) -> None:
         for name, others in named.items()
         for other in sorted(others - set(plans))
     ]
+    problems += [
+        Problem(
+            f"recipes.{name}",
+            f"begins from {_MARK}{other}, which is a network for each task",
+            fix="Begin from a recipe without `alone`.",
+        )
+        for name, others in named.items()
+        for other in sorted(others & set(plans))
+        if plans[other].alone
+    ]
     if not problems:
         waiting = {name: others for name, others in named.items() if others}
         while ready := [n for n, others in waiting.items() if not others & set(waiting)]:
@@ -50,6 +63,17 @@ def check_references(plans: Mapping[str, Plan]) -> None:
         ]
     if problems:
         raise RecipeError(problems)
+
+
+def reads_labels(name: str, plans: Mapping[str, Plan]) -> bool:
+    """Whether a recipe, or one that it begins from, learns from labels of the target.
+
+    Args:
+        name: The recipe.
+        plans: The recipes by name.
+    """
+    plan = plans[name]
+    return plan.reads_labels or any(reads_labels(other, plans) for other in _named(plan))
 
 
 def begun_from_others(runs: Sequence[Planned], folder: Path) -> list[Planned]:
@@ -104,12 +128,13 @@ def _linked(plan: Plan, folders: Mapping[str, Path]) -> Plan:
             return [put(item) for item in value]
         return value
 
-    return read_plan({key: put(value) for key, value in plan.recipe().items() if value is not None})
+    told = {key: value for key, value in plan.recipe().items() if value is not None}
+    return read_plan({**told, **{key: put(told[key]) for key in _PLACES}})
 
 
 def _named(plan: Plan) -> tuple[str, ...]:
     """The recipes that a plan names, each once."""
-    told = {key: plan.recipe()[key] for key in ("model", "learn")}
+    told = {key: plan.recipe()[key] for key in _PLACES}
     return tuple(dict.fromkeys(_marked(told)))
 
 

@@ -49,6 +49,8 @@ class Comparison:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds holds at least one number, and none twice")
+        if min(self.seeds) < 0:
+            raise ValueError("seeds are 0 or above")
         if any(budget < 1 for budget in self.budgets) or len(set(self.budgets)) != len(
             self.budgets
         ):
@@ -211,6 +213,19 @@ def _check_shared(study: StudyPlan) -> None:
             raise RecipeError(
                 Problem(f"recipes.{name}.data.tasks", "differs", "the same tasks for all recipes")
             )
+        for use, choice in plan.data.items():
+            other = next(
+                (n for n, p in study.plans.items() if p.data.get(use, choice) != choice), None
+            )
+            if use != "target" and other is not None:
+                raise RecipeError(
+                    Problem(
+                        f"recipes.{name}.data.{use}",
+                        f"differs from that of {other!r}",
+                        "one table for all recipes of a study that read it",
+                        "Make it a study of its own.",
+                    )
+                )
         target = plan.data.get("target")
         if target != first.data.get("target"):
             raise RecipeError(

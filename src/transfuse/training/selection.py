@@ -17,6 +17,7 @@ from transfuse.evaluation import (
     evaluate,
     importance_weighted_risk,
     information_maximisation,
+    regret,
 )
 from transfuse.models import Feeds, Inference
 from transfuse.tasks import Task
@@ -116,7 +117,7 @@ def choice_told(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {
         "selected_step": chosen["step"],
         "oracle_step": best["step"],
-        "regret": best["oracle"] - chosen["oracle"],
+        "regret": regret(chosen["oracle"], [each["oracle"] for each in seen]),
     }
 
 

@@ -121,7 +121,8 @@ def _cross_validated(module: TrainModule, batches: Mapping[str, Batch]) -> float
     """The penalty that the rows themselves choose, in the units of `solve`."""
     (name, batch), *others = batches.items()
     known = module.tasks.get(name)
-    if others or known is None or known.task.kind != "classification" or "targets" not in batch:
+    plain = "targets" in batch and "weights" not in batch
+    if others or known is None or known.task.kind != "classification" or not plain:
         return _FALLBACK_PENALTY
     features = batch["pooled"].double().numpy()
     chosen = choose_penalty(features, batch["targets"].numpy(), known.task.outputs)

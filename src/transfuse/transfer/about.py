@@ -6,9 +6,10 @@ from typing import Any
 
 from transfuse.errors import ModelError, Problem
 
-__all__ = ["ABOUT", "FORMAT", "read_about"]
+__all__ = ["ABOUT", "FORMAT", "ROWS", "read_about"]
 
 ABOUT = "transfuse.json"
+ROWS = "training_rows.safetensors"
 FORMAT = 1
 
 

@@ -240,7 +240,7 @@ class TableChoice:
     none."""
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.sample is None):
+        if (self.path is None) == (self.sample is None) or self.path == ():
             raise ValueError("give either `path` or `sample`")
 
     @classmethod

@@ -16,6 +16,9 @@ __all__ = ["inconsistencies"]
 _STREAMS = ("target", "source", "unlabelled")
 """The streams that a recipe's data can feed."""
 
+_SEARCHED = ("tune", "learn", "balance", "train", "augment", "align", "fusion")
+"""The keys of a recipe whose values can be searched."""
+
 _VIEWS = ("", "again", "augmented", "episodes")
 
 
@@ -30,6 +33,7 @@ def inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
         # Each task is an ordinary recipe of its own, and all fail alike.
         yield from inconsistencies(plan.of_task(next(iter(plan.tasks))), at)
         return
+    yield from _search(plan, at)
     if plan.tasks:
         yield from task_inconsistencies(plan, at)
         yield from _losses(plan, at)
@@ -56,14 +60,40 @@ def inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
             "aligns the source's features for a frozen probe that learns from the source",
             fix="Set `tune: frozen` and `learn: source`.",
         )
-    if plan.search and plan.split.validation == 0 and "validation" not in plan.data:
+    solved = isinstance(plan.tune, Frozen) and all(each.convex for each in plan.learn)
+    if plan.train.select != "validation" and solved:
+        yield Problem(
+            at("train.select"),
+            "a frozen probe is solved at once, so that there is nothing to choose among",
+            "validation",
+        )
+    if plan.train.select == "iw_risk" and "source" not in plan.data:
+        yield Problem(at("train.select"), "iw_risk needs `data.source`")
+
+
+def _search(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
+    if not plan.search:
+        return
+    tables = [*plan.data, *(use for data in plan.tasks.values() for use in data.tables)]
+    if plan.split.validation == 0 and "validation" not in tables:
         yield Problem(
             at("search"),
             "there are no validation rows to choose by",
             fix="Raise `split.validation` above 0, or name a table under `data.validation`.",
         )
-    if plan.train.select == "iw_risk" and "source" not in plan.data:
-        yield Problem(at("train.select"), "iw_risk needs `data.source`")
+    if plan.train.select != "validation" or not plan.reads_labels:
+        yield Problem(
+            at("search"),
+            "chooses by labels of the target, which this recipe does without",
+            fix="Compare the values as recipes of a study.",
+        )
+    for path in plan.search:
+        if path.split(".")[0].split("[")[0] not in _SEARCHED:
+            yield Problem(
+                at(f"search.{path}"),
+                "changes more than what is learnt from the same rows",
+                f"a path under {', '.join(_SEARCHED)}",
+            )
 
 
 def _streams(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:

@@ -105,7 +105,8 @@ class Prepared:
         rows = domain.parts.train
         learnt = name == "target" or name in self.tasks
         if learnt and shots is not None:
-            return rows[few_shot(domain.targets[rows].tolist(), shots, seed)]
+            labels = domain.table.labels()
+            return rows[few_shot([labels[row] for row in rows], shots, seed)]
         if not learnt or budget is None:
             return rows
         if budget > len(rows):

@@ -32,7 +32,7 @@ from transfuse.models import (
 )
 from transfuse.recipe import build, nearest, spec_of
 from transfuse.tasks import TASKS, Regression, Task
-from transfuse.transfer.about import ABOUT, FORMAT, read_about
+from transfuse.transfer.about import ABOUT, FORMAT, ROWS, read_about
 from transfuse.transfer.choices import Pretrained
 from transfuse.transfer.classical import ClassicalModel
 from transfuse.transfer.entailment import EntailmentModel
@@ -44,7 +44,6 @@ from transfuse.transfer.workspace import Workspace
 
 __all__ = ["ModelFolder", "load_model", "save_model"]
 
-_ROWS = "training_rows.safetensors"
 _KINDS: dict[str, type[ClassicalModel] | type[EntailmentModel]] = {
     "tfidf": ClassicalModel,
     "entailment": EntailmentModel,
@@ -175,7 +174,7 @@ def save_model(
         for name, rows in outcome.rows.items()
         for key in workspace.prepared.domain(name).table.take(rows).row_keys()
     ]
-    save_file({"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)}, folder / _ROWS)
+    save_file({"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16)}, folder / ROWS)
     about = {
         "format": FORMAT,
         "kind": kind,
@@ -187,6 +186,7 @@ def save_model(
         },
         **({"tasks": _told(outcome, tasks)} if tasks else {}),
         "recipe": outcome.plan.recipe(),
+        "chosen": dict(outcome.chosen),
         "scorecard": outcome.scorecard.to_dict(),
         "versions": {
             name: version(name) for name in ("transfuse", "torch", "transformers", "peft")
@@ -252,7 +252,7 @@ def load_model(
     folder = Path(folder)
     about = read_about(folder)
     kind = _KINDS.get(about["kind"])
-    keys = load_file(folder / _ROWS)["keys"]
+    keys = load_file(folder / ROWS)["keys"]
     card = Scorecard.from_dict(about["scorecard"])
     model = load_network(folder) if kind is None else kind.load(folder)
     inference = None

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from transfuse.alignment import Alignment
 from transfuse.data import seed_for
+from transfuse.errors import Problem, RecipeError
 from transfuse.models import Answers, Engine, Feeds, Inputs, Network
 from transfuse.objectives import StreamTask, rows_of
 from transfuse.training import Criterion, Job, StreamData, streams_of
 from transfuse.transfer.domains import Domain
 from transfuse.transfer.plan import Plan
+from transfuse.transfer.start import content_of_models
 from transfuse.transfer.teachers import Teacher, answer
 from transfuse.transfer.workspace import Workspace
 
@@ -74,8 +76,7 @@ def _answers(
     inputs: Inputs,
 ) -> dict[str, Answers]:
     """What teachers say of a stream's rows, by the question's name."""
-    texts = workspace.prepared.domain(stream).table.take(rows).texts()
-    found = {}
+    found: dict[str, Answers] = {}
     for objective in plan.learn:
         for question in objective.questions:
             if rows_of(question.stream) != stream or question.name in found:
@@ -91,7 +92,7 @@ def _answers(
                 teacher,
                 task,
                 (network.encoder, inputs),
-                texts,
+                lambda: workspace.prepared.domain(stream).table.take(rows).texts(),
                 workspace.store,
                 workspace.engines.encode,
             )
@@ -153,7 +154,7 @@ def make_job(
     tasks = {name: _task(workspace, network, name, data.targets) for name, data in streams.items()}
     checked = prepared.target.parts.validation
     validation = None
-    if len(checked) and not prepared.tasks:
+    if len(checked) and plan.reads_labels and not prepared.tasks:
         inputs = workspace.inputs(network.encoder, "target", checked)
         validation = StreamData(inputs, prepared.target.targets[checked])
     return Job(
@@ -194,6 +195,24 @@ def _criterion(plan: Plan, network: Network, workspace: Workspace) -> Criterion 
     if plan.train.select == "validation":
         return None
     prepared = workspace.prepared
+    if prepared.target.task.kind != "classification":
+        raise RecipeError(
+            Problem(
+                "train.select",
+                f"{plan.train.select} reads probabilities of classes, the task is "
+                f"{prepared.target.task.kind}",
+                "validation",
+            )
+        )
+    if plan.train.select == "iw_risk" and not prepared.shared_head:
+        raise RecipeError(
+            Problem(
+                "train.select",
+                "iw_risk judges the target's head by the source's labels, which are others",
+                "a source whose labels are among the target's",
+                "Select by entropy or information_maximisation.",
+            )
+        )
 
     def judged(name: str, rows: NDArray[np.int64], *, labelled: bool) -> StreamData:
         rng = np.random.default_rng(seed_for(plan.seed, "judged", name))
@@ -225,6 +244,7 @@ def _fingerprint(plan: Plan, workspace: Workspace, rows: Rows) -> str:
     engines = workspace.engines
     told = {
         "recipe": plan.work(),
+        "models": content_of_models(plan),
         "rows": {name: digest(prepared.domain(name), kept) for name, kept in rows.items()},
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
         "engines": [_arithmetic(engines.encode), _arithmetic(engines.train)],

@@ -76,6 +76,11 @@ class Plan:
             return ()
         return tuple(dict.fromkeys(rows_of(name) for name in streams_of(self.learn)))
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the recipe may see labels of the target, to learn from or to choose by."""
+        return bool(self.tasks) or "target" in self.streams
+
     def of_task(self, name: str) -> "Plan":
         """The recipe of one of several tasks alone: an ordinary one, with the task as its target.
 

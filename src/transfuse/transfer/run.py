@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from transfuse.transfer.cost import CostMeter, latency_ms
 from transfuse.transfer.domains import Domain, Prepared
 from transfuse.transfer.jobs import Rows, align_source, digest, make_job, read_streams
 from transfuse.transfer.plan import Plan
+from transfuse.transfer.start import check_start
 from transfuse.transfer.task_outcome import TaskOutcome, joint_card
 from transfuse.transfer.trained import Trained, TrainedClassical, TrainedNetwork
 from transfuse.transfer.without_labels import zero_shot
@@ -51,6 +53,9 @@ class Outcome:
     rows: Rows
     """The rows that were learnt from, by stream."""
 
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """What a search has chosen, by the path in the recipe."""
+
     tasks: Mapping[str, TaskOutcome] = field(default_factory=dict)
     """With several tasks, what was measured on each; scores above are those of the first."""
 
@@ -77,6 +82,7 @@ def run_once(
         ModelError: If the model cannot be loaded or does not fit.
         TrainingError: If training fails.
     """
+    check_start(plan, workspace.prepared)
     rows = {
         name: workspace.prepared.training_rows(name, plan.budget, plan.seed, plan.shots)
         for name in plan.streams
@@ -99,7 +105,9 @@ def run_once(
         source_scores = trained.rows("source", workspace.prepared.source.parts.test)
     some_texts = target.table.take(tested[:_LATENCY_TEXTS]).texts()
     trained.finish(plan, folder / DELTA if folder is not None and writes() else None)
-    metrics, temperature = _metrics(workspace.prepared, scores, checked, source_scores)
+    # A recipe that learns without labels of the target is not calibrated by any either.
+    asked = checked if plan.reads_labels else checked[:0]
+    metrics, temperature = _metrics(workspace.prepared, scores, asked, source_scores)
     if trained.fitted is not None:
         metrics |= trained.fitted.choice
     costs = _costs(trained, meter, some_texts)
@@ -147,7 +155,9 @@ def _of_tasks(
         tasks[name] = TaskOutcome(card, scores, checked)
     card = joint_card(prepared, tasks, _costs(trained, meter, some_texts))
     first = next(iter(tasks.values()))
-    return Outcome(plan, trained, card, first.scores, first.validation_scores, None, rows, tasks)
+    return Outcome(
+        plan, trained, card, first.scores, first.validation_scores, None, rows, tasks=tasks
+    )
 
 
 def _train_network(

@@ -5,6 +5,7 @@ that is hard to beat (Kurin et al., 2022, 'In defense of the unitary scalarizati
 multi-task learning', arXiv:2201.04122; Xin et al., 2022, arXiv:2209.11379).
 """
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from transfuse.errors import Problem, TrainingError
 from transfuse.evaluation import METRICS, evaluate
 from transfuse.training import Callback, writes
 from transfuse.transfer.domains import Prepared
@@ -39,8 +41,8 @@ def run_plan(
         callbacks: What watches training.
 
     Returns:
-        The model and its measurements. After a search the scorecard holds the chosen numbers as
-        `chosen PATH`, and the seconds of all candidates.
+        The model and its measurements; after a search with the values that were chosen, and the
+        seconds of all candidates.
 
     Raises:
         DataError: If the data cannot carry the plan.
@@ -49,6 +51,15 @@ def run_plan(
     """
     if not plan.search:
         return run_once(plan, workspace, folder, callbacks)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainingError(
+            Problem(
+                "search",
+                "runs one candidate after the other in one process",
+                "one process",
+                "Start it without torchrun, or compare the values as recipes of a study.",
+            )
+        )
     best: tuple[float, dict[str, Any], Outcome] | None = None
     seconds = 0.0
     for number, (values, candidate) in enumerate(candidates(plan)):
@@ -67,14 +78,8 @@ def run_plan(
         for left in folder.glob("candidate-*"):
             shutil.rmtree(left)
     _, values, outcome = best
-    chosen = {
-        f"chosen {path}": float(value)
-        for path, value in values.items()
-        if isinstance(value, int | float)
-    }
-    card = outcome.scorecard
-    metrics, costs = {**card.metrics, **chosen}, {**card.costs, "seconds": seconds}
-    return replace(outcome, plan=plan, scorecard=replace(card, metrics=metrics, costs=costs))
+    card = replace(outcome.scorecard, costs={**outcome.scorecard.costs, "seconds": seconds})
+    return replace(outcome, plan=plan, scorecard=card, chosen=values)
 
 
 def validation_score(outcome: Outcome, prepared: Prepared) -> float:

@@ -12,6 +12,7 @@ from transfuse.errors import Problem, RecipeError
 from transfuse.evaluation import Scorecard
 from transfuse.models import Store
 from transfuse.training import Callback, writes
+from transfuse.transfer.domains import Prepared
 from transfuse.transfer.folder import ModelFolder, load_model, save_model
 from transfuse.transfer.lock import claimed
 from transfuse.transfer.plan import Plan
@@ -19,6 +20,7 @@ from transfuse.transfer.prepared import prepare
 from transfuse.transfer.reading import read_plan
 from transfuse.transfer.run import DELTA, Outcome
 from transfuse.transfer.search import run_plan
+from transfuse.transfer.start import content_of_models
 from transfuse.transfer.workspace import Engines, Workspace
 
 __all__ = ["Result", "transfer"]
@@ -87,7 +89,7 @@ def transfer(
         for callback in callbacks:
             for note in prepared.notes:
                 callback.on_notice(note)
-        done = _finished(folder / "model", plan, prepared.fingerprint)
+        done = _finished(folder / "model", plan, _data(plan, prepared))
         if done is not None:
             return Result(folder / "model", done.scorecard, resumed=True)
         outcome = run_plan(plan, workspace, folder, callbacks)
@@ -101,7 +103,7 @@ def _keep(outcome: Outcome, workspace: Workspace, folder: Path) -> None:
     beside = folder / "model.new"
     shutil.rmtree(beside, ignore_errors=True)
     save_model(outcome, workspace, beside, folder)
-    data = json.dumps(workspace.prepared.fingerprint)
+    data = json.dumps(_data(outcome.plan, workspace.prepared))
     (beside / "data.json").write_text(data, encoding="utf-8")
     shutil.rmtree(folder / "model", ignore_errors=True)
     beside.rename(folder / "model")
@@ -118,3 +120,8 @@ def _finished(folder: Path, plan: Plan, data: str) -> ModelFolder | None:
     wanted = json.loads(json.dumps(plan.work(), default=list))
     same_recipe = {key: found.recipe.get(key) for key in wanted} == wanted
     return found if same_data and same_recipe else None
+
+
+def _data(plan: Plan, prepared: Prepared) -> str:
+    """Names the rows, and the content of the models that a run begins from."""
+    return prepared.fingerprint + content_of_models(plan)

@@ -5,6 +5,7 @@ every epoch, seed and recipe reads them and none computes them again.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def answer(
     teacher: Teacher,
     task: StreamTask,
     student: tuple[Encoder, Inputs],
-    texts: list[str],
+    texts: Callable[[], list[str]],
     store: Store,
     engine: Engine,
 ) -> Answers:
@@ -89,7 +90,7 @@ def answer(
         teacher: Who is asked.
         task: The task of the stream.
         student: Who will learn from it, and the rows as it reads them.
-        texts: The rows.
+        texts: Gives the rows, for a teacher that cuts them otherwise.
         store: Where answers are kept.
         engine: The arithmetic.
 
@@ -98,7 +99,7 @@ def answer(
     """
     encoder = teacher.encoder
     same = encoder.preprocessing == student[0].preprocessing
-    inputs = student[1] if same else read_inputs(encoder, texts)
+    inputs = student[1] if same else read_inputs(encoder, texts())
     match question.what:
         case "logits":
             logits = _logits(teacher, inputs, store, engine)

@@ -1,0 +1,97 @@
+"""What a run begins from: models in folders, by what is in them and by what they have seen.
+
+A start model or a teacher that has learnt rows which this run is scored on would make its score
+worthless; and a folder whose content has changed is another model, whatever its name.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from transfuse.errors import DataError, Problem
+from transfuse.transfer.about import ROWS
+from transfuse.transfer.domains import Prepared
+from transfuse.transfer.plan import Plan
+
+__all__ = ["check_start", "content_of_models"]
+
+
+def check_start(plan: Plan, prepared: Prepared) -> None:
+    """Refuse what cannot give an honest score.
+
+    Args:
+        plan: What is going to be done.
+        prepared: The data.
+
+    Raises:
+        DataError: If a model that the run begins from has learnt rows that the run is scored on,
+            or if nothing teaches the head that is scored.
+    """
+    source = prepared.source
+    if source is not None and plan.streams == ("source",) and not prepared.shared_head:
+        raise DataError(
+            Problem(
+                source.table.name,
+                f"its labels are {', '.join(source.task.label_names[:8])}",
+                f"labels of the target: {', '.join(prepared.target.task.label_names[:8])}",
+                "Learn from `target` too, or give the source the target's labels.",
+            )
+        )
+    for folder in _folders(plan):
+        rows = folder / ROWS
+        if not rows.exists():
+            continue
+        seen = {key.tobytes() for key in load_file(rows)["keys"]}
+        for domain in prepared.tasks.values() or (prepared.target,):
+            scored = np.concatenate([domain.parts.validation, domain.parts.test])
+            # A text that stands on both sides here is this table's own matter.
+            own = set(domain.table.take(domain.parts.train).row_keys())
+            keys = domain.table.take(scored).row_keys()
+            both = sum(key in seen and key not in own for key in keys)
+            if both:
+                raise DataError(
+                    Problem(
+                        domain.table.name,
+                        f"{both} rows that this run is scored on were learnt by {folder}",
+                        "a start model and teachers that have not seen them",
+                        "Split both runs alike, or score on other rows.",
+                    )
+                )
+
+
+def content_of_models(plan: Plan) -> str:
+    """Names the content of the folders that a plan begins from; empty where there are none."""
+    digest = hashlib.blake2b(digest_size=16)
+    folders = sorted(set(_folders(plan)))
+    for folder in folders:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(file.relative_to(folder).as_posix().encode())
+            with file.open("rb") as opened:
+                while part := opened.read(1 << 20):
+                    digest.update(part)
+    return digest.hexdigest() if folders else ""
+
+
+def _folders(plan: Plan) -> Iterator[Path]:
+    """The folders among the names of models in a recipe."""
+    told = plan.recipe()
+    for text in _texts([told["model"], told["learn"]]):
+        # A name such as `mcc` may happen to be a folder; a model's folder has a config.
+        path = Path(text)
+        if (path / "config.json").is_file() or (path / ROWS).is_file():
+            yield path
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
