@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
 from cli_helpers import Command
+
 from recipes import write_reviews
 from transfuse.cli import short_ways
 from transfuse.study import StudyPlan, read_study
