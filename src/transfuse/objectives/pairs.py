@@ -13,6 +13,7 @@ from transfuse.data import Episodes
 from transfuse.models import Batch, Network
 from transfuse.objectives.base import Facts, Objective, Ramp, Step
 from transfuse.objectives.closing import Closing, check_classes, close_head
+from transfuse.objectives.supcon import supervised_contrast
 
 __all__ = ["Pairs"]
 
@@ -85,7 +86,7 @@ class Pairs(Objective):
         outputs, targets = step.outputs[name], step.batches[name]["targets"]
         features = functional.normalize(outputs.features.float(), dim=1)
         with torch.autocast(features.device.type, enabled=False):
-            loss = self._loss(features @ features.T, targets)
+            loss = self._loss(features, targets)
         # Over a frozen encoder the features have no graph; the head's takes its place.
         return {"pairs": loss + (0 * outputs.logits[step.tasks[name].head].float()).sum()}
 
@@ -95,28 +96,18 @@ class Pairs(Objective):
             network, "target", batches["target"], self.head, cosine=True, penalty=self.penalty
         )
 
-    def _loss(self, cosines: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _loss(self, directions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        cosines = directions @ directions.T
         itself = torch.eye(len(targets), dtype=torch.bool, device=targets.device)
         same = (targets[:, None] == targets) & ~itself
         other = targets[:, None] != targets
         match self.loss:
             case "contrastive":
-                return _contrastive(cosines / self.temperature, same, itself)
+                return supervised_contrast(directions, targets, self.temperature)
             case "cosine":
                 return _regression(cosines, same, other)
             case "multi_similarity":
                 return _multi_similarity(cosines, same, other)
-
-
-def _contrastive(logits: torch.Tensor, same: torch.Tensor, itself: torch.Tensor) -> torch.Tensor:
-    """For each row the mean -log share of its class mates among all other rows of the batch.
-
-    Rows without a class mate in the batch are only there to be told apart from.
-    """
-    log_shares = logits.masked_fill(itself, -torch.inf).log_softmax(1)
-    mates = same.sum(1)
-    of_row = -log_shares.masked_fill(~same, 0).sum(1) / mates.clamp(min=1)
-    return of_row.sum() / (mates > 0).sum().clamp(min=1)
 
 
 def _regression(cosines: torch.Tensor, same: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
