@@ -31,7 +31,10 @@ def main() -> None:
     for name, run in BENCHMARKS.items():
         if chosen.name in (None, name):
             print(f"# {name}\n", flush=True)
-            run(chosen.rounds)
+            try:
+                run(chosen.rounds)
+            except FileNotFoundError as missing:
+                print(f"skipped: {missing}", flush=True)
             print(flush=True)
 
 

@@ -30,7 +30,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from benchmarks.measuring import MODEL, machine
+from benchmarks.measuring import MODEL, data_file, machine
 from transfuse.balancing import Fixed
 from transfuse.data import few_shot
 from transfuse.models import (
@@ -50,7 +50,6 @@ from transfuse.tasks import Classification
 from transfuse.training import Job, StreamData, Training, fit
 from transfuse.tuning import TUNINGS
 
-_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 _PEER = Path(__file__).with_name("setfit_peer.py")
 
 
@@ -84,7 +83,7 @@ class Problem:
 
     def rows(self, seed: int) -> tuple[Rows, Rows]:
         """Rows to train on and rows to test on."""
-        table = pq.read_table(folder() / "text" / f"{self.file}.parquet").to_pydict()
+        table = pq.read_table(data_file(f"text/{self.file}.parquet")).to_pydict()
         everything = Rows(table["text"], [str(label) for label in table["label"]])
         parts = table.get("split")
         if parts is None:
@@ -125,11 +124,6 @@ SENTIMENTS = (
 )
 
 
-def folder() -> Path:
-    """Where the data sets are."""
-    return Path(os.environ.get("TRANSFUSE_BENCHMARK_DATA", _BESIDE))
-
-
 PLAIN = (
     Method("frozen probe", "frozen", ["target"], {}),
     Method("centroid", "frozen", [{"centroid": {"distance": "cosine"}}], {}),
@@ -157,9 +151,6 @@ def main(rounds: int = 5) -> None:
         rounds: Half as many as the draws of the sets of which rows are drawn; at most three of
             them are seeds for the intents.
     """
-    if not (folder() / "text").is_dir():
-        print(f"skipped: no data in {folder()}; TRANSFUSE_BENCHMARK_DATA can name another folder")
-        return
     hold_memory()
     peer = peer_python()
     print(machine())

@@ -73,14 +73,13 @@ def data_file(name: str) -> Path:
             `TRANSFUSE_BENCHMARK_DATA` names.
 
     Raises:
-        SystemExit: If it is not there, with what to do.
+        FileNotFoundError: If it is not there, with what to do.
     """
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     path = Path(os.environ.get("TRANSFUSE_BENCHMARK_DATA", beside)) / name
     if not path.exists():
-        raise SystemExit(
-            f"There is no {name} in {path.parent}: name the folder of the benchmark data in "
-            "TRANSFUSE_BENCHMARK_DATA. Nothing was measured."
+        raise FileNotFoundError(
+            f"no {name} in the benchmark data; TRANSFUSE_BENCHMARK_DATA names their folder"
         )
     return path
 

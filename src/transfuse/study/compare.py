@@ -20,7 +20,7 @@ from transfuse.files import write_whole
 from transfuse.study.across import analyse_tasks
 from transfuse.study.analysis import analyse
 from transfuse.study.cores import cores_here
-from transfuse.study.jobs import Planned, count_done, run_all, work
+from transfuse.study.jobs import Planned, count_done, identities, run_all, work
 from transfuse.study.numbers import MEAN, Number, as_columns
 from transfuse.study.order import begun_from_others, reads_labels
 from transfuse.study.plan import Comparison, StudyPlan, read_study
@@ -68,8 +68,9 @@ def compare(
         tasks = begun_from_others(_runs_of(study, prepared), folder / "runs")
         workers = study.comparison.workers or cores_here()
         watcher.on_begin({each.key: work(each, prepared) for each in tasks}, workers)
-        before = count_done(tasks, prepared, folder / "runs")
-        runs = run_all(tasks, prepared, folder / "runs", workers, watcher.on_run)
+        known = identities(tasks, prepared)
+        before = count_done(tasks, known, folder / "runs")
+        runs = run_all(tasks, known, prepared, folder / "runs", workers, watcher.on_run)
         watcher.on_notice("comparing")
         look = analyse_tasks if prepared.tasks else analyse
         numbers = look(study, prepared, runs)

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from multiprocessing.process import BaseProcess
@@ -32,10 +32,10 @@ from transfuse.transfer import (
     run_plan,
     save_model,
 )
-from transfuse.transfer.start import content_of_models
+from transfuse.transfer.start import content_of, model_folders
 from transfuse.tuning import Frozen
 
-__all__ = ["Planned", "count_done", "run_all", "work"]
+__all__ = ["Planned", "count_done", "identities", "run_all", "work"]
 
 
 _CHEAP = 0.2
@@ -109,35 +109,38 @@ def identities(plans: Sequence[Planned], prepared: Prepared) -> dict[RunKey, str
         plans: The runs, each after those that it begins from.
         prepared: The data.
     """
+    names = ("torch", "transformers", "peft", "scikit-learn")
+    versions = {name: version(name) for name in names}
+    # All rows and all weights are read for these, so once for the study and not for each run.
+    data = prepared.fingerprint
+    contents: dict[tuple[Path, ...], str] = {}
     found: dict[RunKey, str] = {}
     for each in plans:
+        plan = each.said or each.plan
+        folders = model_folders(plan)
+        if folders not in contents:
+            contents[folders] = content_of(folders)
         before = [found[key] for key in each.after]
-        found[each.key] = _identity(each.said or each.plan, prepared, before)
+        told = [plan.work(), data, contents[folders], versions, *before]
+        text = json.dumps(told, sort_keys=True, default=str)
+        found[each.key] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return found
 
 
-def _identity(plan: Plan, prepared: Prepared, before: Sequence[str]) -> str:
-    names = ("torch", "transformers", "peft", "scikit-learn")
-    start = content_of_models(plan)
-    told = [
-        plan.work(),
-        prepared.fingerprint,
-        start,
-        {name: version(name) for name in names},
-        *before,
-    ]
-    text = json.dumps(told, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def count_done(plans: Sequence[Planned], known: Mapping[RunKey, str], folder: Path) -> int:
+    """How many of a study's runs are finished already.
 
-
-def count_done(plans: Sequence[Planned], prepared: Prepared, folder: Path) -> int:
-    """How many of a study's runs are finished already."""
-    known = identities(plans, prepared)
+    Args:
+        plans: The runs.
+        known: What `identities` gave.
+        folder: The study's folder of runs.
+    """
     return sum(load_run(folder, each.key, known[each.key]) is not None for each in plans)
 
 
 def run_all(
     plans: Sequence[Planned],
+    known: Mapping[RunKey, str],
     prepared: Prepared,
     folder: Path,
     workers: int,
@@ -147,6 +150,7 @@ def run_all(
 
     Args:
         plans: The runs, each after those that it begins from.
+        known: What `identities` gave.
         prepared: The data.
         folder: The study's folder of runs.
         workers: Processes at the most.
@@ -160,7 +164,6 @@ def run_all(
         TrainingError: If a process died, with what to do.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    known = identities(plans, prepared)
     tasks = {
         each.key: _Task(
             each.key, each.plan, each.said or each.plan, folder, known[each.key], each.keep

@@ -7,7 +7,7 @@ from transfuse.training.callbacks import Callback, StepReport
 from transfuse.training.job import Criterion, Job, StreamData
 from transfuse.training.loop import Fitted, fit
 from transfuse.training.options import Training
-from transfuse.training.runtime import writes
+from transfuse.training.runtime import alone, writes
 from transfuse.training.selection import choice_told
 from transfuse.training.step import TrainModule, streams_of
 
@@ -20,6 +20,7 @@ __all__ = [
     "StreamData",
     "TrainModule",
     "Training",
+    "alone",
     "choice_told",
     "fit",
     "streams_of",

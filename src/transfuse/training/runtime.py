@@ -12,12 +12,17 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import nn
 
-__all__ = ["Runtime", "writes"]
+__all__ = ["Runtime", "alone", "writes"]
 
 
 def writes() -> bool:
     """Whether this process is the one that writes: the only one, or the first of `torchrun`'s."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def alone() -> bool:
+    """Whether this process is the only one of its run."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1
 
 
 class Runtime:

@@ -18,7 +18,7 @@ from transfuse.objectives import StreamTask, rows_of
 from transfuse.training import Criterion, Job, StreamData, streams_of
 from transfuse.transfer.domains import Domain
 from transfuse.transfer.plan import Plan
-from transfuse.transfer.start import content_of_models
+from transfuse.transfer.start import content_of, model_folders
 from transfuse.transfer.teachers import Teacher, answer
 from transfuse.transfer.workspace import Workspace
 
@@ -244,7 +244,7 @@ def _fingerprint(plan: Plan, workspace: Workspace, rows: Rows) -> str:
     engines = workspace.engines
     told = {
         "recipe": plan.work(),
-        "models": content_of_models(plan),
+        "models": content_of(model_folders(plan)),
         "rows": {name: digest(prepared.domain(name), kept) for name, kept in rows.items()},
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
         "engines": [_arithmetic(engines.encode), _arithmetic(engines.train)],

@@ -5,7 +5,6 @@ that is hard to beat (Kurin et al., 2022, 'In defense of the unitary scalarizati
 multi-task learning', arXiv:2201.04122; Xin et al., 2022, arXiv:2209.11379).
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ import numpy as np
 
 from transfuse.errors import Problem, TrainingError
 from transfuse.evaluation import METRICS, evaluate
-from transfuse.training import Callback, writes
+from transfuse.training import Callback, alone
 from transfuse.transfer.domains import Prepared
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.reading import candidates
@@ -51,7 +50,7 @@ def run_plan(
     """
     if not plan.search:
         return run_once(plan, workspace, folder, callbacks)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if not alone():
         raise TrainingError(
             Problem(
                 "search",
@@ -102,7 +101,7 @@ def validation_score(outcome: Outcome, prepared: Prepared) -> float:
 
 def _hand_on(place: Path | None, folder: Path | None) -> None:
     """Let the best candidate's adapter stand where a run's adapter is looked for."""
-    if place is None or folder is None or not writes():
+    if place is None or folder is None:
         return
     shutil.rmtree(folder / DELTA, ignore_errors=True)
     if (place / DELTA).exists():

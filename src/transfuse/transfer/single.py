@@ -20,7 +20,7 @@ from transfuse.transfer.prepared import prepare
 from transfuse.transfer.reading import read_plan
 from transfuse.transfer.run import DELTA, Outcome
 from transfuse.transfer.search import run_plan
-from transfuse.transfer.start import content_of_models
+from transfuse.transfer.start import content_of, model_folders
 from transfuse.transfer.workspace import Engines, Workspace
 
 __all__ = ["Result", "transfer"]
@@ -124,4 +124,4 @@ def _finished(folder: Path, plan: Plan, data: str) -> ModelFolder | None:
 
 def _data(plan: Plan, prepared: Prepared) -> str:
     """Names the rows, and the content of the models that a run begins from."""
-    return prepared.fingerprint + content_of_models(plan)
+    return prepared.fingerprint + content_of(model_folders(plan))

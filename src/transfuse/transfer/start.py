@@ -5,7 +5,7 @@ worthless; and a folder whose content has changed is another model, whatever its
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from transfuse.transfer.about import ROWS
 from transfuse.transfer.domains import Prepared
 from transfuse.transfer.plan import Plan
 
-__all__ = ["check_start", "content_of_models"]
+__all__ = ["check_start", "content_of", "model_folders"]
 
 
 def check_start(plan: Plan, prepared: Prepared) -> None:
@@ -41,7 +41,7 @@ def check_start(plan: Plan, prepared: Prepared) -> None:
                 "Learn from `target` too, or give the source the target's labels.",
             )
         )
-    for folder in _folders(plan):
+    for folder in model_folders(plan):
         rows = folder / ROWS
         if not rows.exists():
             continue
@@ -63,10 +63,13 @@ def check_start(plan: Plan, prepared: Prepared) -> None:
                 )
 
 
-def content_of_models(plan: Plan) -> str:
-    """Names the content of the folders that a plan begins from; empty where there are none."""
+def content_of(folders: Sequence[Path]) -> str:
+    """Names the content of folders; empty where there are none.
+
+    Args:
+        folders: What `model_folders` gave.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    folders = sorted(set(_folders(plan)))
     for folder in folders:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(file.relative_to(folder).as_posix().encode())
@@ -76,14 +79,12 @@ def content_of_models(plan: Plan) -> str:
     return digest.hexdigest() if folders else ""
 
 
-def _folders(plan: Plan) -> Iterator[Path]:
-    """The folders among the names of models in a recipe."""
+def model_folders(plan: Plan) -> tuple[Path, ...]:
+    """The folders that a plan begins from: those among the names of models in its recipe."""
     told = plan.recipe()
-    for text in _texts([told["model"], told["learn"]]):
-        # A name such as `mcc` may happen to be a folder; a model's folder has a config.
-        path = Path(text)
-        if (path / "config.json").is_file() or (path / ROWS).is_file():
-            yield path
+    paths = {Path(text) for text in _texts([told["model"], told["learn"]])}
+    # A name such as `mcc` may happen to be a folder; a model's folder has a config.
+    return tuple(sorted(p for p in paths if (p / "config.json").is_file() or (p / ROWS).is_file()))
 
 
 def _texts(value: Any) -> Iterator[str]:

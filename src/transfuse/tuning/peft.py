@@ -1,6 +1,7 @@
 """Parameter-efficient deltas, theta_target = theta_source + delta, through the `peft` library."""
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,14 +44,14 @@ class _Adapter(Tuning):
     the architecture, or `all-linear` for one that it does not know."""
 
     @property
+    @abstractmethod
     def peft_type(self) -> str:
         """The method's name in `peft`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def options(self) -> dict[str, Any]:
         """The options of the method's `peft` configuration."""
-        raise NotImplementedError
 
     def prepare(self, network: Network, seed: int) -> None:
         """Put a delta into every encoder; at the start it changes nothing.
