@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from transfuse._register import register_when_transformers_loads
 
 if TYPE_CHECKING:
+    from transfuse.answering import load_model
     from transfuse.data import Table, read, sample
     from transfuse.recipe import read_recipe
     from transfuse.report import write_report
     from transfuse.study import compare, run
-    from transfuse.transfer import load_model
 
 __all__ = [
     "Table",
@@ -30,7 +30,7 @@ __all__ = [
 _HOMES = {
     "Table": "transfuse.data",
     "compare": "transfuse.study",
-    "load_model": "transfuse.transfer",
+    "load_model": "transfuse.answering",
     "read": "transfuse.data",
     "read_recipe": "transfuse.recipe",
     "sample": "transfuse.data",

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from recipes import small_recipe
+from transfuse.answering import load_model
 from transfuse.errors import RecipeError, RunLockedError
 from transfuse.models import Store
 from transfuse.study import RunKey, Watcher, compare, read_study
-from transfuse.transfer import load_model
 from transfuse.transfer.lock import claimed
 
 _RECIPES: dict[str, Any] = {

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from transfuse.answering import load_model
 from transfuse.errors import RecipeError
 from transfuse.models import Engine
 from transfuse.report import result_table, task_table, write_report
 from transfuse.study import compare, read_study
-from transfuse.transfer import load_model
 
 pytestmark = pytest.mark.slow
 

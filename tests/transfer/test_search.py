@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from recipes import small_recipe
+from transfuse.answering import load_model
 from transfuse.errors import RecipeError
 from transfuse.training import Callback
-from transfuse.transfer import load_model, read_plan, transfer
+from transfuse.transfer import read_plan, transfer
 
 _PATH = "learn[1].source.weight"
 _SEARCH: dict[str, Any] = {

@@ -10,9 +10,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from recipes import small_recipe
+from transfuse.answering import load_model
 from transfuse.errors import RecipeError, TransfuseError
 from transfuse.models import Engine
-from transfuse.transfer import Engines, load_model, read_plan, transfer
+from transfuse.transfer import Engines, read_plan, transfer
 
 STUDENTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "layers": lambda name: {"name": name, "pooling": "mean", "layers": 2, "max_length": 32},

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from transfuse.answering import load_model
 from transfuse.balancing import BALANCERS
 from transfuse.errors import ModelError, RecipeError
 from transfuse.models import Engine, Store
 from transfuse.objectives import Tasks
 from transfuse.training.step import TrainModule
 from transfuse.training.streams import rows_per_step
-from transfuse.transfer import Engines, load_model, prepare, read_plan, run_plan, transfer
+from transfuse.transfer import Engines, prepare, read_plan, run_plan, transfer
 from transfuse.transfer.jobs import make_job, read_streams
 from transfuse.transfer.workspace import Workspace
 

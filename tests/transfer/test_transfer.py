@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from recipes import small_recipe, write_reviews
+from transfuse.answering import load_model
 from transfuse.errors import DataError, ModelError
 from transfuse.models import Engine
-from transfuse.transfer import Engines, load_model, read_plan, transfer
+from transfuse.transfer import Engines, read_plan, transfer
 from transfuse.transfer.prepared import prepare
 
 

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from recipes import small_recipe
 from tiny_models import tiny_config, tiny_tokenizer
+from transfuse.answering import load_model
+from transfuse.answering.entailment import EntailmentModel
 from transfuse.errors import ModelError, RecipeError
 from transfuse.models import Engine, Store, load_classifier
 from transfuse.transfer import (
     Engines,
     Workspace,
-    load_model,
     prepare,
     read_plan,
     run_plan,
     transfer,
 )
-from transfuse.transfer.entailment import EntailmentModel
 from transfuse.transfer.zero_shot import ZeroShot, label_texts, prototype_head
 
 MEANINGS = {"good": ["very good", "fine"], "bad": "poor and bad"}

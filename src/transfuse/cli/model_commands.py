@@ -9,7 +9,7 @@ from transfuse.cli.show import bars, facts, note, stdout
 from transfuse.errors import Problem, TransfuseError
 
 if TYPE_CHECKING:
-    from transfuse.transfer import ModelFolder
+    from transfuse.answering import ModelFolder
 
 __all__ = ["register"]
 
@@ -49,9 +49,9 @@ def evaluate(
 
     [green]transfuse evaluate runs/news-to-reviews/model more-reviews.csv[/]
     """
+    from transfuse.answering import load_model
+    from transfuse.answering.predict import evaluate_file
     from transfuse.cli.results import scorecard_table
-    from transfuse.transfer import load_model
-    from transfuse.transfer.predict import evaluate_file
 
     card, notes = evaluate_file(
         load_model(folder, task=task),
@@ -92,7 +92,7 @@ def predict(
 
     [green]transfuse predict runs/news-to-reviews/model --text "Works like a charm."[/]
     """
-    from transfuse.transfer import load_model
+    from transfuse.answering import load_model
 
     if text is not None:
         if data is not None or output is not None:
@@ -112,7 +112,7 @@ def predict(
 
 
 def _answer(model: "ModelFolder", text: str) -> None:
-    from transfuse.transfer.predict import predict_texts
+    from transfuse.answering.predict import predict_texts
 
     (found,) = predict_texts(model, [text])
     console = stdout()
@@ -129,8 +129,8 @@ def _answer(model: "ModelFolder", text: str) -> None:
 def _write(
     model: "ModelFolder", data: Path, output: Path, column: str | None, probabilities: bool
 ) -> None:
+    from transfuse.answering.predict import predict_file
     from transfuse.cli.progress import RowProgress
-    from transfuse.transfer.predict import predict_file
 
     with RowProgress("predicting") as progress:
         notes = predict_file(

@@ -13,7 +13,7 @@ from transfuse.transfer.choices import (
     Tfidf,
 )
 from transfuse.transfer.domains import Domain, Prepared
-from transfuse.transfer.folder import ModelFolder, load_model, save_model
+from transfuse.transfer.folder import save_model
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.prepared import prepare
 from transfuse.transfer.reading import read_plan
@@ -28,7 +28,6 @@ __all__ = [
     "MODELS",
     "Domain",
     "Engines",
-    "ModelFolder",
     "Narrow",
     "Neural",
     "Outcome",
@@ -40,7 +39,6 @@ __all__ = [
     "TableChoice",
     "Tfidf",
     "Workspace",
-    "load_model",
     "load_table",
     "prepare",
     "read_plan",

@@ -1,9 +1,9 @@
 """The choices of a recipe beside tuning, objectives and balancer: which model, which data."""
 
-import math
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from transfuse.answering import Tfidf
 from transfuse.data import Role
 from transfuse.transfer.zero_shot import ZeroShot
 
@@ -145,38 +145,6 @@ class Static:
 
 Neural = Pretrained | Narrow | Static
 """The models that are networks."""
-
-
-@dataclass(frozen=True)
-class Tfidf:
-    """Words and word pairs, weighted by TF-IDF, under logistic regression: no transfer at all.
-
-    The baseline that has only seen the target's labelled rows.
-    """
-
-    words: int = 2
-    """Longest run of words that counts as one feature. Default: 2."""
-
-    language: Literal["auto", "en", "zh", "none"] = "auto"
-    """How text is cut into words; `zh` uses jieba. Default: by the script of each text."""
-
-    stop_words: bool = False
-    """Whether function words are left out. Default: no, since `not` and `no` carry sentiment."""
-
-    min_rows: int = 1
-    """Rows that a feature must occur in. Default: 1."""
-
-    strength: float | None = None
-    """Inverse strength C of the L2 penalty. Default: the one of a small grid with the least
-    validation log-loss; 1 without validation rows."""
-
-    def __post_init__(self) -> None:
-        for name in ("words", "min_rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1")
-        if self.strength is not None and not 0 < self.strength < math.inf:
-            raise ValueError("strength is a number above 0")
-
 
 Model = Neural | ZeroShot | Tfidf
 """The models that a recipe may name."""

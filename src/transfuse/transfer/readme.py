@@ -1,11 +1,11 @@
 """The README of a model folder: what the model is, how good, and how to load it."""
 
+from transfuse.answering import Kept
 from transfuse.evaluation import METRICS
 from transfuse.models import LinearHead, Network
 from transfuse.tasks import Regression, Task
 from transfuse.transfer.choices import Tfidf
 from transfuse.transfer.run import Outcome
-from transfuse.transfer.trained import Kept
 
 __all__ = ["model_readme"]
 

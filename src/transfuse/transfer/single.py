@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfuse.answering import ModelFolder, load_model
 from transfuse.errors import Problem, RecipeError
 from transfuse.evaluation import Scorecard
 from transfuse.models import Store
 from transfuse.training import Callback, writes
 from transfuse.transfer.domains import Prepared
-from transfuse.transfer.folder import ModelFolder, load_model, save_model
+from transfuse.transfer.folder import save_model
 from transfuse.transfer.lock import claimed
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.prepared import prepare

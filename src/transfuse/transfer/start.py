@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from transfuse.answering.about import ROWS
 from transfuse.errors import DataError, Problem
-from transfuse.transfer.about import ROWS
 from transfuse.transfer.domains import Prepared
 from transfuse.transfer.plan import Plan
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from transfuse.answering.about import read_about
 from transfuse.errors import ModelError, Problem, RecipeError
 from transfuse.models import (
     Answers,
@@ -30,7 +31,6 @@ from transfuse.models import (
     read_inputs,
 )
 from transfuse.objectives import Question, StreamTask
-from transfuse.transfer.about import read_about
 
 __all__ = ["Teacher", "answer", "open_teacher"]
 

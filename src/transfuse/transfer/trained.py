@@ -7,20 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from transfuse.answering import ClassicalModel, Kept
 from transfuse.models import Feed, Feeds, Inference, Network, read_inputs
 from transfuse.training import Fitted
-from transfuse.transfer.classical import ClassicalModel
-from transfuse.transfer.entailment import EntailmentModel
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.workspace import Workspace
 from transfuse.tuning import frozen_layers
 
-__all__ = ["Kept", "Trained", "TrainedClassical", "TrainedNetwork"]
+__all__ = ["Trained", "TrainedClassical", "TrainedNetwork"]
 
 Scores = NDArray[np.float64]
-
-Kept = Network | ClassicalModel | EntailmentModel
-"""What a model folder can hold."""
 
 
 class Trained(ABC):

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from transfuse.answering.entailment import EntailmentModel
 from transfuse.data import seed_for
 from transfuse.errors import ModelError, Problem
 from transfuse.models import Feeds, Inference, LinearHead, Network, read_inputs
 from transfuse.tasks import Classification
 from transfuse.training import Fitted
 from transfuse.transfer.choices import Pretrained
-from transfuse.transfer.entailment import EntailmentModel
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.trained import Trained, TrainedNetwork
 from transfuse.transfer.workspace import Workspace

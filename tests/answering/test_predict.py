@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from transfuse.answering.predict import evaluate_file, predict_file, predict_texts
 from transfuse.data import Table
 from transfuse.errors import DataError
 from transfuse.evaluation import Scorecard
 from transfuse.tasks import Classification, MultiLabel, Regression, Task
-from transfuse.transfer import predict
-from transfuse.transfer.predict import evaluate_file, predict_file, predict_texts
+from transfuse.answering import predict
 
 
 @dataclass

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification
 
+from transfuse.answering.base import Answerer, Open
 from transfuse.errors import ModelError, Problem
 from transfuse.models.heads import label_names
 from transfuse.models.quiet import quiet_loading
@@ -26,7 +27,7 @@ _ABOUT = "entailment.json"
 
 
 @dataclass(frozen=True)
-class EntailmentModel:
+class EntailmentModel(Answerer):
     """A model that entails, and the hypotheses that it is asked about."""
 
     network: Any
@@ -122,8 +123,8 @@ class EntailmentModel:
         (folder / _ABOUT).write_text(text, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
+    def load(cls, folder: Path, open_member: Open) -> Self:
+        """See `Answerer.load`."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         opened = cls.open(folder, about["hypotheses"], about["max_length"])
         return replace(opened, offsets=np.array(about["offsets"]))

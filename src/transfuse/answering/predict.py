@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from transfuse.answering.folder import ModelFolder
 from transfuse.data import Cleaning, Role, Schema, Table, clean
 from transfuse.data.loaded import ReadOptions
 from transfuse.data.prepare import prepare
@@ -22,7 +23,6 @@ from transfuse.errors import DataError, Problem
 from transfuse.evaluation import Scorecard
 from transfuse.recipe import build_options
 from transfuse.tasks import Task
-from transfuse.transfer.folder import ModelFolder
 
 __all__ = ["Prediction", "evaluate_file", "predict_file", "predict_texts"]
 
