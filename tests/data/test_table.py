@@ -1,5 +1,6 @@
 """Tables: rows, subsets, fingerprints and keys."""
 
+import pickle
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,10 @@ def test_a_hundred_bad_rows_are_shown_as_twenty_and_a_count() -> None:
 
 def test_notes_are_added() -> None:
     assert table().with_notes("p", "q").notes[-2:] == ("p", "q")
+
+
+def test_a_table_of_picked_rows_takes_no_more_along_than_its_rows() -> None:
+    texts = [f"row {number} " * 20 for number in range(2000)]
+    whole = Table.from_dict({"text": texts, "label": [number % 2 for number in range(2000)]})
+    picked = whole.take(range(0, 2000, 2)).append(whole.take(range(1, 2000, 2)))
+    assert len(pickle.dumps(picked)) < 2 * len(pickle.dumps(whole))

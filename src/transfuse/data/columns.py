@@ -27,9 +27,12 @@ DECIMAL = r"^-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$"
 WRITTEN = (Role.TEXT, Role.SOURCE, Role.TARGET)
 """Roles whose columns hold written text."""
 
+_CHUNK = 1000
+"""Rows of a chunk, on average, below which columns are put together."""
+
 
 def new_dataset(columns: pa.Table) -> datasets.Dataset:
-    """Arrow columns as a dataset, without copying them.
+    """Arrow columns as a dataset, without copying them but where they lie in crumbs.
 
     Args:
         columns: The columns; memory-mapped ones stay so.
@@ -42,6 +45,10 @@ def new_dataset(columns: pa.Table) -> datasets.Dataset:
         if pa.types.is_dictionary(field.type):
             decoded = plain.column(place).cast(field.type.value_type)
             plain = plain.set_column(place, field.name, decoded)
+    if any(column.num_chunks > 1 + plain.num_rows // _CHUNK for column in plain.columns):
+        # Rows that were picked one by one are slices of one buffer, and each would take the whole
+        # of it along to another process.
+        plain = plain.combine_chunks()
     return datasets.Dataset(plain, fingerprint=fresh_fingerprint())
 
 
