@@ -6,7 +6,13 @@ Read `folder.py` first.
 from transfuse.answering.base import Answerer, Kept, Member, Open
 from transfuse.answering.classical import ClassicalModel, Tfidf
 from transfuse.answering.entailment import EntailmentModel
-from transfuse.answering.folder import ModelFolder, load_model, write_folder
+from transfuse.answering.folder import (
+    ModelFolder,
+    load_model,
+    model_bytes,
+    rewrite_scorecard,
+    write_folder,
+)
 from transfuse.answering.stage import Evidence, Made, Stage, Tell
 
 __all__ = [
@@ -23,5 +29,7 @@ __all__ = [
     "Tell",
     "Tfidf",
     "load_model",
+    "model_bytes",
+    "rewrite_scorecard",
     "write_folder",
 ]

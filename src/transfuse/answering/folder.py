@@ -18,11 +18,16 @@ from safetensors.numpy import load_file, save_file
 
 from transfuse.answering.about import ABOUT, FORMAT, ROWS, read_about
 from transfuse.answering.base import Answerer, Kept
+from transfuse.answering.cascade import Cascade
 from transfuse.answering.classical import ClassicalModel
+from transfuse.answering.ensemble import Ensemble
+from transfuse.answering.dynamic import DynamicModel
 from transfuse.answering.entailment import EntailmentModel
+from transfuse.answering.exported import OnnxModel, OpenVinoModel
 from transfuse.data import Table
 from transfuse.errors import DataError, ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate
+from transfuse.files import write_whole
 from transfuse.models import (
     Engine,
     Feeds,
@@ -36,13 +41,18 @@ from transfuse.models import (
 from transfuse.recipe import build, nearest, spec_of
 from transfuse.tasks import TASKS, Task
 
-__all__ = ["ModelFolder", "load_model", "write_folder"]
+__all__ = ["ModelFolder", "load_model", "model_bytes", "rewrite_scorecard", "write_folder"]
 
 _NETWORK = "network"
 
 KINDS: dict[str, type[Answerer]] = {
     "tfidf": ClassicalModel,
     "entailment": EntailmentModel,
+    "ensemble": Ensemble,
+    "cascade": Cascade,
+    "dynamic": DynamicModel,
+    "onnx": OnnxModel,
+    "openvino": OpenVinoModel,
 }
 """Models that are no network of ours, by the name that the folder gives them."""
 
@@ -186,6 +196,31 @@ def write_folder(
     }
     text = json.dumps(about, indent=2, ensure_ascii=False, default=list)
     (folder / ABOUT).write_text(text, encoding="utf-8")
+
+
+def rewrite_scorecard(folder: Path, scorecard: Scorecard) -> None:
+    """Let a model folder tell another scorecard; the rest stays.
+
+    Args:
+        folder: A folder that `write_folder` wrote.
+        scorecard: What was measured, or the temperature that is answered with.
+    """
+    about = {**read_about(folder), "scorecard": scorecard.to_dict()}
+    write_whole(folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False))
+
+
+def model_bytes(folder: Path) -> int:
+    """The size of a model on disk, without what tells of its making.
+
+    Args:
+        folder: A model folder.
+    """
+    aside = {ABOUT, ROWS, "README.md", "data.json", "calibration.safetensors"}
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in aside and "adapter" not in path.parts
+    )
 
 
 def _told(tasks: Mapping[str, tuple[Task, Scorecard]]) -> dict[str, dict[str, Any]]:

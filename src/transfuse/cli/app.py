@@ -11,7 +11,15 @@ from typing import Annotated
 
 import typer
 
-from transfuse.cli import catalogue, data_commands, model_commands, run_commands, short_ways
+from transfuse.cli import (
+    after_commands,
+    catalogue,
+    data_commands,
+    model_commands,
+    run_commands,
+    serve_commands,
+    short_ways,
+)
 from transfuse.cli.crash import write_crash
 from transfuse.cli.session import Session
 from transfuse.cli.show import print_problems, stderr, version_text
@@ -63,6 +71,8 @@ def transfuse(
 run_commands.register(app)
 short_ways.register(app)
 model_commands.register(app)
+after_commands.register(app)
+serve_commands.register(app)
 data_commands.register(app)
 catalogue.register(app)
 

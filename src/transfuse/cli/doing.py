@@ -54,8 +54,9 @@ def do_recipe(session: Session, recipe: dict[str, Any], output: Path | None) -> 
 
 
 def _do_plan(plan: "Plan", folder: Path) -> None:
+    from transfuse.answering.about import read_about
     from transfuse.cli.progress import RunProgress
-    from transfuse.cli.results import scorecard_table
+    from transfuse.cli.results import made_table, scorecard_table
     from transfuse.models import hold_memory
     from transfuse.transfer import Engines, Neural
     from transfuse.transfer import transfer as do
@@ -70,6 +71,10 @@ def _do_plan(plan: "Plan", folder: Path) -> None:
         note("The same recipe on the same data was done before; this is its result.")
     console = stdout()
     console.print(scorecard_table(result.scorecard))
+    made = made_table(read_about(result.folder).get("made", ()))
+    if made is not None:
+        console.print()
+        console.print(made)
     console.print(f"\nmodel   {result.folder}", soft_wrap=True)
 
 

@@ -1,11 +1,14 @@
 """A scorecard as tables in a terminal."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from rich.console import Group, RenderableType
 
 from transfuse.cli.show import facts, span, table
 from transfuse.evaluation import METRICS, Scorecard
 
-__all__ = ["scorecard_table"]
+__all__ = ["made_table", "scorecard_table"]
 
 _OTHERS = {
     "ece_scaled": "Expected calibration error, calibrated",
@@ -25,6 +28,40 @@ def scorecard_table(card: Scorecard) -> RenderableType:
     rows = [(_title(name), _shown(name, value)) for name, value in card.metrics.items()]
     scores = table(("", f"{card.rows:,} test rows"), rows, numbers=1)
     return Group(scores, "", facts(_costs(card))) if card.costs else scores
+
+
+def made_table(made: Sequence[Mapping[str, Any]]) -> RenderableType | None:
+    """A model beside those that it was made of, on the same test rows.
+
+    Args:
+        made: What a model folder tells of the stages after training.
+
+    Returns:
+        The table; None for a model that was not made of others.
+    """
+    if not made:
+        return None
+    told = made[-1]
+    rows = [_beside(each["name"], each) for each in told["before"]]
+    stages = ", ".join(next(iter(each["stage"])) for each in made[:-1]) or "as it is"
+    rows.append(_beside(stages, told["after"]))
+    head = ("", "score", "difference, 95 %", "one text, ms", "one of many, ms", "on disk, MB")
+    return table(head, rows, numbers=5)
+
+
+def _beside(name: str, told: Mapping[str, Any]) -> tuple[str, ...]:
+    difference = ""
+    if "gain" in told:
+        # Of the new model, seen from the one in this line.
+        difference = f"{told['gain']:+.4f} [{told['low']:+.4f}, {told['high']:+.4f}]"
+    return (
+        name,
+        f"{told['score']:.4f}",
+        difference,
+        f"{told['latency_ms']:.2f}",
+        f"{told['row_ms']:.3f}",
+        f"{told['size_mb']:,.1f}",
+    )
 
 
 def _title(name: str) -> str:
@@ -47,5 +84,7 @@ def _costs(card: Scorecard) -> dict[str, str]:
         f"{costs.get('total_parameters', 0):,.0f} parameters",
         "time": span(costs.get("seconds", 0.0)),
         "memory": f"{costs.get('peak_memory_mb', 0):,.0f} MB at the most",
-        "latency": f"{costs.get('latency_ms', 0):.1f} ms for one text",
+        "latency": f"{costs.get('latency_ms', 0):.1f} ms for one text, "
+        f"{costs.get('row_ms', 0):.2f} ms for one of many",
+        **({"size": f"{costs['size_mb']:,.1f} MB on disk"} if "size_mb" in costs else {}),
     }

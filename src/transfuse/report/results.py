@@ -18,7 +18,15 @@ from transfuse.report.format import Measure, measure_of, plain
 __all__ = ["Recipe", "Results", "Row"]
 
 # Facts about the cost and the calibration of a run: shown in their own sections, not as scores.
-COSTS = ("trained_parameters", "total_parameters", "seconds", "peak_memory_mb", "latency_ms")
+COSTS = (
+    "trained_parameters",
+    "total_parameters",
+    "seconds",
+    "peak_memory_mb",
+    "latency_ms",
+    "row_ms",
+    "size_mb",
+)
 CALIBRATION = ("ece", "ece_scaled", "temperature", "log_loss_scaled")
 
 

@@ -261,6 +261,8 @@ _COSTS = (
     ("seconds", "Training,\N{NO-BREAK SPACE}s", "number"),
     ("peak_memory_mb", "Peak memory,\N{NO-BREAK SPACE}MB", "count"),
     ("latency_ms", "One text,\N{NO-BREAK SPACE}ms", "number"),
+    ("row_ms", "One of many,\N{NO-BREAK SPACE}ms", "number"),
+    ("size_mb", "On disk,\N{NO-BREAK SPACE}MB", "number"),
 )
 
 

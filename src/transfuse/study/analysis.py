@@ -14,7 +14,15 @@ from transfuse.transfer import Domain, Prepared
 
 __all__ = ["analyse", "costs"]
 
-COSTS = ("trained_parameters", "total_parameters", "seconds", "peak_memory_mb", "latency_ms")
+COSTS = (
+    "trained_parameters",
+    "total_parameters",
+    "seconds",
+    "peak_memory_mb",
+    "latency_ms",
+    "row_ms",
+    "size_mb",
+)
 CHOICE = ("selected_step", "oracle_step", "regret")
 """What a run tells that chose its weights without labels; see `training.choice_told`."""
 
@@ -223,4 +231,5 @@ def costs(cells: Mapping[Cell, Sequence[Run]]) -> list[Number]:
         Number("cost", *cell, name, float(np.mean([run.scorecard.costs[name] for run in runs])))
         for cell, runs in cells.items()
         for name in COSTS
+        if all(name in run.scorecard.costs for run in runs)
     ]

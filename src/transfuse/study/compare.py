@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transfuse.errors import DataError, Problem
-from transfuse.evaluation import METRICS, evaluate, information_maximisation
 from transfuse.files import write_whole
 from transfuse.study.across import analyse_tasks
 from transfuse.study.analysis import analyse
+from transfuse.study.choosing import chosen
 from transfuse.study.cores import cores_here
 from transfuse.study.jobs import Planned, count_done, identities, run_all, work
 from transfuse.study.numbers import MEAN, Number, as_columns
 from transfuse.study.order import begun_from_others, reads_labels
 from transfuse.study.plan import Comparison, StudyPlan, read_study
 from transfuse.study.runs import Run, RunKey
-from transfuse.study.tasks import budgeted_tasks, common_metric, validation_of_tasks
+from transfuse.study.tasks import budgeted_tasks
 from transfuse.study.watch import Watcher
 from transfuse.transfer import Domain, Plan, Prepared, prepare
 from transfuse.transfer.lock import claimed
@@ -74,8 +73,8 @@ def compare(
         watcher.on_notice("comparing")
         look = analyse_tasks if prepared.tasks else analyse
         numbers = look(study, prepared, runs)
-        best = _best(study, prepared, runs)
-        if study.comparison.keep == "best" and best is not None and best.model is not None:
+        best = chosen(study, prepared, runs)
+        if study.comparison.keep != "none" and best is not None and best.model is not None:
             _keep(best.model, folder / "model")
         seconds = _seconds(folder, began, runs, before)
         told = _description(study, prepared, numbers, seconds, best)
@@ -102,7 +101,7 @@ def _check_parts(prepared: Prepared) -> None:
 def _runs_of(study: StudyPlan, prepared: Prepared) -> list[Planned]:
     """Every run, in the order of the study."""
     comparison = study.comparison
-    keep = comparison.keep == "best"
+    keep = comparison.keep != "none"
     runs = []
     for name, plan in study.plans.items():
         labelled = reads_labels(name, study.plans)
@@ -134,55 +133,6 @@ def _budgeted(comparison: Comparison, plan: Plan, prepared: Prepared) -> dict[in
         return {each * classes: replace(plan, budget=None, shots=each) for each in shots}
     every = plan.budget or len(prepared.target.parts.train)
     return {each: replace(plan, budget=each, shots=None) for each in comparison.budgets or (every,)}
-
-
-def _best(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | None:
-    """The first run of the recipe that validates best over all seeds at its largest budget."""
-    if prepared.tasks:
-        # A network that knows one task is no model of all.
-        runs = [run for run in runs if not run.key.task]
-    domains = prepared.tasks.values() or (prepared.target,)
-    if not runs or not any(len(domain.parts.validation) for domain in domains):
-        return None
-    names = {run.key.recipe for run in runs}
-    largest = {name: max(r.key.budget for r in runs if r.key.recipe == name) for name in names}
-    candidates = [
-        run
-        for run in runs
-        if run.key.seed == study.comparison.seeds[0] and run.key.budget == largest[run.key.recipe]
-    ]
-    # A baseline is there to be compared with; it is kept only where nothing else was tried.
-    aside = {*study.baselines, *study.comparison.ceilings}
-    candidates = [run for run in candidates if run.key.recipe not in aside] or candidates
-    if prepared.tasks and common_metric(prepared) is None and len(candidates) > 1:
-        # There is no mean of unlike metrics to choose by.
-        return None
-
-    # Recipes that learn without labels of the target are not ranked by them either.
-    free = not any(reads_labels(run.key.recipe, study.plans) for run in candidates)
-
-    def score(run: Run) -> float:
-        same = [r for r in runs if (r.key.recipe, r.key.budget) == (run.key.recipe, run.key.budget)]
-        judge = _unlabelled if free else partial(_validated, prepared=prepared)
-        return sum(judge(each) for each in same) / len(same)
-
-    return max(candidates, key=score, default=None)
-
-
-def _unlabelled(run: Run) -> float:
-    """How sure and how varied a run's answers to the validation rows are, whatever their labels."""
-    return information_maximisation(run.validation_scores)
-
-
-def _validated(run: Run, prepared: Prepared) -> float:
-    """A run's score on the validation rows, turned so that more is better."""
-    if prepared.tasks:
-        return validation_of_tasks(run, prepared)
-    target = prepared.target
-    primary = target.task.primary
-    labels = target.targets[target.parts.validation]
-    sign = 1 if METRICS[primary].higher_is_better else -1
-    return sign * evaluate([primary], run.validation_scores, labels)[primary]
 
 
 def _keep(model: Path, place: Path) -> None:

@@ -24,6 +24,7 @@ from transfuse.study.cores import share_cores
 from transfuse.study.runs import Run, RunKey, load_run, write_run
 from transfuse.transfer import (
     DELTA,
+    THEN,
     Engines,
     Neural,
     Plan,
@@ -323,6 +324,6 @@ def _run_one(task: _Task, workspace: Workspace) -> None:
     if task.keep_model:
         save_model(outcome, workspace, beside / "model", beside)
     write_run(outcome, task.identity, beside)
-    for part in (DELTA, "checkpoint"):
+    for part in (DELTA, THEN, "checkpoint"):
         shutil.rmtree(beside / part, ignore_errors=True)
     beside.rename(place)

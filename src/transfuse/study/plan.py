@@ -37,8 +37,13 @@ class Comparison:
     """Recipe whose score on the source's test rows forgetting is measured from. Default: the one
     that learns from the source alone."""
 
-    keep: Literal["best", "none"] = "best"
-    """Whether the model with the best validation score is kept. Default: best."""
+    keep: Literal["best", "lightest", "none"] = "best"
+    """The model that is kept: the one that validates best, or of those that validate well enough
+    the one with the least product of size on disk and time for a text among many. Default: best."""
+
+    within: float = 0.99
+    """Well enough for `lightest`: at least this share of the first baseline's validation score.
+    Default: 0.99."""
 
     workers: int | None = None
     """Processes at work. Default: one for each core."""
@@ -61,6 +66,8 @@ class Comparison:
             raise ValueError("shots stand in place of budgets: keep one of the two")
         if self.workers is not None and self.workers < 1:
             raise ValueError("workers is at least 1")
+        if not 0 < self.within <= 1:
+            raise ValueError("within lies in (0, 1]")
         if self.replicates < 100:
             raise ValueError("replicates is at least 100")
 

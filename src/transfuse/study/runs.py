@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from transfuse.answering import model_bytes
 from transfuse.evaluation import Scorecard
 from transfuse.transfer import Outcome
 
 __all__ = ["Run", "RunKey", "TaskRun", "load_run", "write_run"]
+
+_MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class Run:
     """Scores of the source's test rows, where the head answers for them."""
 
     model: Path | None = None
+
+    made: tuple[Mapping[str, Any], ...] = ()
+    """What the stages after training did, and how the model compares with those before."""
 
     tasks: Mapping[str, "TaskRun"] = field(default_factory=dict)
     """With several tasks, what was measured on each; scores above are those of the first."""
@@ -101,6 +107,7 @@ def load_run(folder: Path, key: RunKey, identity: str) -> Run | None:
         arrays["validation"],
         arrays.get("source"),
         model if model.exists() else None,
+        tuple(told.get("made", ())),
         tasks,
     )
 
@@ -122,7 +129,13 @@ def write_run(outcome: Outcome, identity: str, folder: Path) -> None:
     # Two names may not share memory.
     kept = {name: np.array(scores, np.float32, order="C") for name, scores in arrays.items()}
     save_file(kept, folder / "scores.safetensors")
-    told: dict[str, Any] = {"identity": identity, "scorecard": outcome.scorecard.to_dict()}
+    card = outcome.scorecard
+    if (folder / "model").exists():
+        size = model_bytes(folder / "model") / _MEGABYTE
+        card = replace(card, costs={**card.costs, "size_mb": size})
+    told: dict[str, Any] = {"identity": identity, "scorecard": card.to_dict()}
+    if outcome.made:
+        told["made"] = list(outcome.made)
     if outcome.tasks:
         told["tasks"] = {name: each.scorecard.to_dict() for name, each in outcome.tasks.items()}
     (folder / "run.json").write_text(json.dumps(told), encoding="utf-8")

@@ -3,8 +3,11 @@
 Read `run.py` first.
 """
 
+from transfuse.training import Engines
+from transfuse.transfer.after import THEN
 from transfuse.transfer.choices import (
     MODELS,
+    Folders,
     Narrow,
     Neural,
     Pretrained,
@@ -20,14 +23,18 @@ from transfuse.transfer.reading import read_plan
 from transfuse.transfer.run import DELTA, Outcome
 from transfuse.transfer.search import run_plan
 from transfuse.transfer.single import Result, transfer
+from transfuse.transfer.stages import STAGES
 from transfuse.transfer.tables import load_table
-from transfuse.transfer.workspace import Engines, Workspace
+from transfuse.transfer.workspace import Workspace
 
 __all__ = [
     "DELTA",
     "MODELS",
+    "STAGES",
+    "THEN",
     "Domain",
     "Engines",
+    "Folders",
     "Narrow",
     "Neural",
     "Outcome",

@@ -7,7 +7,17 @@ from transfuse.answering import Tfidf
 from transfuse.data import Role
 from transfuse.transfer.zero_shot import ZeroShot
 
-__all__ = ["MODELS", "Model", "Narrow", "Neural", "Pretrained", "Static", "TableChoice", "Tfidf"]
+__all__ = [
+    "MODELS",
+    "Folders",
+    "Model",
+    "Narrow",
+    "Neural",
+    "Pretrained",
+    "Static",
+    "TableChoice",
+    "Tfidf",
+]
 
 PoolingName = Literal["auto", "mean", "cls", "last", "native"]
 
@@ -146,7 +156,25 @@ class Static:
 Neural = Pretrained | Narrow | Static
 """The models that are networks."""
 
-Model = Neural | ZeroShot | Tfidf
+
+@dataclass(frozen=True)
+class Folders:
+    """Trained models as they stand: nothing is learnt, and `then` makes one model of them."""
+
+    folders: tuple[str, ...]
+    """Model folders; in a study also `@recipe`, the model of another recipe."""
+
+    def __post_init__(self) -> None:
+        if not self.folders:
+            raise ValueError("folders names at least one")
+
+    @property
+    def source(self) -> str:
+        """The models that knowledge comes from."""
+        return ", ".join(self.folders)
+
+
+Model = Neural | ZeroShot | Tfidf | Folders
 """The models that a recipe may name."""
 
 
@@ -158,12 +186,16 @@ def _check_reading(max_length: int, *shares: float | None) -> None:
             raise ValueError(f"{name} lies in [0, 1)")
 
 
-MODELS: dict[str, type[Pretrained] | type[Narrow] | type[Static] | type[ZeroShot] | type[Tfidf]] = {
+MODELS: dict[
+    str,
+    type[Pretrained] | type[Narrow] | type[Static] | type[ZeroShot] | type[Tfidf] | type[Folders],
+] = {
     "pretrained": Pretrained,
     "narrow": Narrow,
     "static": Static,
     "zero_shot": ZeroShot,
     "tfidf": Tfidf,
+    "folders": Folders,
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from transfuse.errors import Problem
 from transfuse.objectives import Objective, Ramp, Source, Target, Tasks
 from transfuse.training import streams_of
-from transfuse.transfer.choices import Tfidf
+from transfuse.transfer.choices import Folders, Tfidf
 from transfuse.transfer.consistency_tasks import task_inconsistencies, without_tasks
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.zero_shot import ZeroShot
@@ -35,6 +35,8 @@ def inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
         return
     yield from _search(plan, at)
     if plan.tasks:
+        if plan.then or isinstance(plan.model, Folders):
+            yield Problem(at("then"), "works on a model of one task", fix="Take `data.tasks` out.")
         yield from task_inconsistencies(plan, at)
         yield from _losses(plan, at)
         yield from _budgets(plan, at)
@@ -42,7 +44,8 @@ def inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
     if any(isinstance(objective, Tasks) for objective in plan.learn) or plan.fusion or plan.alone:
         yield from without_tasks(plan, at)
         return
-    if isinstance(plan.model, ZeroShot):
+    yield from _stages(plan, at)
+    if isinstance(plan.model, ZeroShot | Folders):
         # It learns nothing, so that no other choice matters to it.
         return
     yield from _streams(plan, at)
@@ -69,6 +72,29 @@ def inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
         )
     if plan.train.select == "iw_risk" and "source" not in plan.data:
         yield Problem(at("train.select"), "iw_risk needs `data.source`")
+
+
+def _stages(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
+    count = len(plan.model.folders) if isinstance(plan.model, Folders) else 1
+    if count > 1 and not plan.then:
+        yield Problem(
+            at("then"),
+            f"missing, and {count} models are not one",
+            "what makes one model of them",
+            "For instance `then: average`.",
+        )
+    for place, stage in enumerate(plan.then):
+        enough = count >= stage.least and (stage.most is None or count <= stage.most)
+        if not enough:
+            most = (
+                ""
+                if stage.most == stage.least
+                else " or more"
+                if stage.most is None
+                else (f" to {stage.most}")
+            )
+            yield Problem(at(f"then[{place}]"), f"is given {count} models", f"{stage.least}{most}")
+        count = 1
 
 
 def _search(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:

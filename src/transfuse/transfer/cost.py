@@ -10,8 +10,11 @@ from typing import Self
 
 import psutil
 
-__all__ = ["CostMeter", "latency_ms"]
+__all__ = ["CostMeter", "answering_costs", "latency_ms", "row_ms"]
 
+_SINGLE_TEXTS = 11
+_BULK_TEXTS = 128
+_BULK_SECONDS = 0.3
 _INTERVAL = 0.05
 _MEGABYTE = 2**20
 
@@ -66,3 +69,37 @@ def latency_ms(answer: Callable[[str], object], texts: Sequence[str]) -> float:
         answer(text)
         times.append(time.perf_counter() - began)
     return 1000 * statistics.median(times[1:] or times)
+
+
+def row_ms(answer: Callable[[Sequence[str]], object], texts: Sequence[str]) -> float:
+    """The time of a text among many, in milliseconds: the median pass over all of them.
+
+    Args:
+        answer: Answers for many texts.
+        texts: The texts. They pass until 0.3 seconds are over, once at the least, after a part of
+            them has passed as a warm-up.
+    """
+    if not texts:
+        return 0.0
+    answer(texts[:_SINGLE_TEXTS])
+    times: list[float] = []
+    while not times or sum(times) < _BULK_SECONDS:
+        began = time.perf_counter()
+        answer(texts)
+        times.append(time.perf_counter() - began)
+    return 1000 * statistics.median(times) / len(texts)
+
+
+def answering_costs(
+    answer: Callable[[Sequence[str]], object], texts: Sequence[str]
+) -> dict[str, float]:
+    """What an answer costs: `latency_ms` for a text by itself, `row_ms` for one among many.
+
+    Args:
+        answer: Answers for texts.
+        texts: Texts of the kind that the model is for; 128 of them at the most are asked about.
+    """
+    return {
+        "latency_ms": latency_ms(lambda text: answer([text]), texts[:_SINGLE_TEXTS]),
+        "row_ms": row_ms(answer, texts[:_BULK_TEXTS]),
+    }

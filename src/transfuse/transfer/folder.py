@@ -8,9 +8,10 @@ from transfuse.evaluation import Scorecard
 from transfuse.models import LinearHead, Network
 from transfuse.tasks import Regression, Task
 from transfuse.transfer.choices import Pretrained
+from transfuse.transfer.held_out import keep_held_out
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.readme import model_readme
-from transfuse.transfer.run import DELTA, Outcome
+from transfuse.transfer.run import DELTA, Outcome, learnt_keys
 from transfuse.transfer.workspace import Workspace
 
 __all__ = ["save_model"]
@@ -53,14 +54,12 @@ def save_model(
         columns={str(k): str(v) for k, v in workspace.prepared.target.table.schema.roles.items()},
         recipe=outcome.plan.recipe(),
         scorecard=outcome.scorecard,
-        training_keys=[
-            key
-            for name, rows in outcome.rows.items()
-            for key in workspace.prepared.domain(name).table.take(rows).row_keys()
-        ],
+        training_keys=sorted(outcome.learnt | learnt_keys(outcome.rows, workspace.prepared)),
         tasks=tasks,
         chosen=outcome.chosen,
+        made=outcome.made,
     )
+    keep_held_out(outcome, workspace, folder)
     (folder / "README.md").write_text(model_readme(outcome, model, task), encoding="utf-8")
 
 

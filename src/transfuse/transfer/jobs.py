@@ -16,10 +16,10 @@ from transfuse.errors import Problem, RecipeError
 from transfuse.models import Answers, Engine, Feeds, Inputs, Network
 from transfuse.objectives import StreamTask, rows_of
 from transfuse.training import Criterion, Job, StreamData, streams_of
+from transfuse.training.teachers import Teacher, answer
 from transfuse.transfer.domains import Domain
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.start import content_of, model_folders
-from transfuse.transfer.teachers import Teacher, answer
 from transfuse.transfer.workspace import Workspace
 
 __all__ = ["Rows", "align_source", "digest", "make_job", "read_streams"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transfuse.alignment import ALIGNMENTS, Alignment
+from transfuse.answering import Stage
 from transfuse.balancing import BALANCERS, Balancer, Fixed
 from transfuse.data import AUGMENTATIONS, Augmenting, Cleaning, Splitting
 from transfuse.models import FUSIONS, Fusion
@@ -13,7 +14,8 @@ from transfuse.objectives import OBJECTIVES, Objective, Target, Tasks, rows_of
 from transfuse.recipe import spec_of
 from transfuse.tasks import TASKS, Task
 from transfuse.training import Training, streams_of
-from transfuse.transfer.choices import MODELS, Model, TableChoice
+from transfuse.transfer.choices import MODELS, Folders, Model, TableChoice
+from transfuse.transfer.stages import STAGES
 from transfuse.transfer.task_data import TaskData
 from transfuse.transfer.zero_shot import ZeroShot
 from transfuse.tuning import TUNINGS, Full, Tuning
@@ -55,6 +57,10 @@ class Plan:
     """What brings the source's features to the target's before a frozen probe is solved. Default:
     nothing."""
 
+    then: tuple[Stage, ...] = ()
+    """What is done to the model after training, one after the other: fusing, pruning, quantising.
+    Default: nothing."""
+
     budget: int | None = None
     """Labelled target rows to train on. Default: all training rows."""
 
@@ -72,14 +78,14 @@ class Plan:
 
         Without any label to learn from there are none.
         """
-        if isinstance(self.model, ZeroShot):
+        if isinstance(self.model, ZeroShot | Folders):
             return ()
         return tuple(dict.fromkeys(rows_of(name) for name in streams_of(self.learn)))
 
     @property
     def reads_labels(self) -> bool:
         """Whether the recipe may see labels of the target, to learn from or to choose by."""
-        return bool(self.tasks) or "target" in self.streams
+        return bool(self.tasks) or "target" in self.streams or bool(self.then)
 
     def of_task(self, name: str) -> "Plan":
         """The recipe of one of several tasks alone: an ordinary one, with the task as its target.
@@ -126,6 +132,7 @@ class Plan:
                 "variants": self.augment.variants,
             },
             "align": None if self.align is None else spec_of(ALIGNMENTS, self.align),
+            **({"then": [spec_of(STAGES, stage) for stage in self.then]} if self.then else {}),
             "budget": self.budget,
             "shots": self.shots,
             "seed": self.seed,

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any, TypeVar
 
 from transfuse.alignment import ALIGNMENTS
+from transfuse.answering import Stage
 from transfuse.balancing import BALANCERS
 from transfuse.data import AUGMENTATIONS, Augmenting, Cleaning, Splitting
 from transfuse.errors import Problem, RecipeError
@@ -16,9 +17,10 @@ from transfuse.objectives import OBJECTIVES, Objective, Tasks
 from transfuse.recipe import build, build_options, nearest, put, steps_of
 from transfuse.tasks import TASKS
 from transfuse.training import Training
-from transfuse.transfer.choices import MODELS, Model, Pretrained, TableChoice, Tfidf
+from transfuse.transfer.choices import MODELS, Folders, Model, Pretrained, TableChoice, Tfidf
 from transfuse.transfer.consistency import inconsistencies
 from transfuse.transfer.plan import Plan
+from transfuse.transfer.stages import STAGES
 from transfuse.transfer.task_data import read_tasks
 from transfuse.tuning import TUNINGS
 
@@ -101,6 +103,8 @@ def _model(spec: Any, path: str) -> Model:
         )
     if isinstance(spec, Mapping) and "name" in spec:
         return build_options(Pretrained, spec, path)
+    if isinstance(spec, Mapping) and isinstance(spec.get("folders"), (list, tuple)):
+        return build_options(Folders, spec, path)
     if isinstance(spec, str) and spec not in MODELS:
         return Pretrained(spec)
     made: Model = build(MODELS, spec, path)
@@ -197,6 +201,12 @@ def _learn(spec: Any, path: str) -> tuple[Objective, ...]:
     return _each(spec, path, partial(build, OBJECTIVES))
 
 
+def _then(spec: Any, path: str) -> tuple[Stage, ...]:
+    if not isinstance(spec, (list, tuple)):
+        spec = [spec]
+    return _each(spec, path, partial(build, STAGES))
+
+
 def _augment(spec: Any, path: str) -> Augmenting:
     """One augmentation, several, or several with the number of variants."""
     if isinstance(spec, Augmenting):
@@ -271,6 +281,7 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "align": partial(build, ALIGNMENTS),
     "budget": _count,
     "shots": _count,
+    "then": _then,
     "search": _search,
     "seed": _count,
 }

@@ -1,34 +1,36 @@
 """One recipe on one seed: from a plan and its data to a model that was measured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfuse.answering import load_model
 from transfuse.data import seed_for
 from transfuse.errors import ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate, fit_temperature
 from transfuse.objectives import rows_of
 from transfuse.training import Callback, fit, writes
-from transfuse.transfer.choices import Neural, Tfidf
+from transfuse.transfer.choices import Folders, Neural, Tfidf
 from transfuse.transfer.classical import fit_classical
-from transfuse.transfer.cost import CostMeter, latency_ms
+from transfuse.transfer.cost import CostMeter, answering_costs
 from transfuse.transfer.domains import Domain, Prepared
 from transfuse.transfer.jobs import Rows, align_source, digest, make_job, read_streams
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.start import check_start
 from transfuse.transfer.task_outcome import TaskOutcome, joint_card
-from transfuse.transfer.trained import Trained, TrainedClassical, TrainedNetwork
+from transfuse.transfer.trained import Trained, TrainedClassical, TrainedFolder, TrainedNetwork
 from transfuse.transfer.without_labels import zero_shot
 from transfuse.transfer.workspace import Workspace
 from transfuse.transfer.zero_shot import ZeroShot
 
-__all__ = ["DELTA", "Outcome", "run_once"]
+__all__ = ["DELTA", "Outcome", "learnt_keys", "measured", "run_once"]
 
-_LATENCY_TEXTS = 11
+_ASKED = 128
+"""Test texts that the time of an answer is measured on."""
 
 DELTA = "delta"
 """Where a run leaves what moved on its own, such as an adapter."""
@@ -58,6 +60,12 @@ class Outcome:
 
     tasks: Mapping[str, TaskOutcome] = field(default_factory=dict)
     """With several tasks, what was measured on each; scores above are those of the first."""
+
+    learnt: frozenset[bytes] = frozenset()
+    """Content keys of rows that the models have learnt which this one is made of."""
+
+    made: tuple[Mapping[str, Any], ...] = ()
+    """What each stage after training did, and how the model compares with those before."""
 
 
 def run_once(
@@ -92,6 +100,10 @@ def run_once(
             trained = _train_classical(plan, plan.model, workspace, rows)
         elif isinstance(plan.model, ZeroShot):
             trained = zero_shot(plan, plan.model, workspace)
+        elif isinstance(plan.model, Folders):
+            # Its temperature is fitted anew below, as for every model.
+            first = replace(load_model(plan.model.folders[0]), temperature=1.0)
+            trained = TrainedFolder(first, workspace)
         else:
             trained = _train_network(plan, plan.model, workspace, rows, folder, callbacks)
     if workspace.prepared.tasks:
@@ -103,11 +115,11 @@ def run_once(
     source_scores = None
     if workspace.prepared.source is not None and workspace.prepared.shared_head:
         source_scores = trained.rows("source", workspace.prepared.source.parts.test)
-    some_texts = target.table.take(tested[:_LATENCY_TEXTS]).texts()
+    some_texts = target.table.take(tested[:_ASKED]).texts()
     trained.finish(plan, folder / DELTA if folder is not None and writes() else None)
     # A recipe that learns without labels of the target is not calibrated by any either.
     asked = checked if plan.reads_labels else checked[:0]
-    metrics, temperature = _metrics(workspace.prepared, scores, asked, source_scores)
+    metrics, temperature = measured(workspace.prepared, scores, asked, source_scores)
     if trained.fitted is not None:
         metrics |= trained.fitted.choice
     costs = _costs(trained, meter, some_texts)
@@ -124,7 +136,7 @@ def _costs(trained: Trained, meter: CostMeter, texts: Sequence[str]) -> dict[str
         "total_parameters": float(trained.total_parameters),
         "seconds": meter.seconds,
         "peak_memory_mb": meter.peak_memory_mb,
-        "latency_ms": latency_ms(lambda text: trained.texts([text]), texts),
+        **answering_costs(trained.texts, texts),
     }
 
 
@@ -143,12 +155,12 @@ def _of_tasks(
         for name, domain in prepared.tasks.items()
         if name in rows
     }
-    some_texts = prepared.target.table.take(prepared.target.parts.test[:_LATENCY_TEXTS]).texts()
+    some_texts = prepared.target.table.take(prepared.target.parts.test[:_ASKED]).texts()
     trained.finish(plan, folder / DELTA if folder is not None and writes() else None)
     tasks = {}
     for name, (scores, checked) in answers.items():
         domain = prepared.tasks[name]
-        metrics, temperature = _metrics(prepared.of_task(name), scores, checked, None)
+        metrics, temperature = measured(prepared.of_task(name), scores, checked, None)
         prints = {part: digest(domain, chosen) for part, chosen in _parts(domain).items()}
         prints["learnt"] = digest(domain, rows[name])
         card = Scorecard(metrics, {}, temperature, len(domain.parts.test), prints)
@@ -227,13 +239,34 @@ def _train_classical(plan: Plan, options: Tfidf, workspace: Workspace, rows: Row
     return TrainedClassical(model, workspace)
 
 
-def _metrics(
+def learnt_keys(rows: Rows, prepared: Prepared) -> set[bytes]:
+    """Content keys of the rows that a run learnt from.
+
+    Args:
+        rows: The rows by stream.
+        prepared: Their tables.
+    """
+    return {
+        key
+        for name, chosen in rows.items()
+        for key in prepared.domain(name).table.take(chosen).row_keys()
+    }
+
+
+def measured(
     prepared: Prepared,
     scores: NDArray[np.float64],
     checked: NDArray[np.float64],
     source_scores: NDArray[np.float64] | None,
 ) -> tuple[dict[str, float], float]:
-    """The test metrics, also after calibration and on the source; and the temperature."""
+    """The test metrics, also after calibration and on the source; and the temperature.
+
+    Args:
+        prepared: The data.
+        scores: Scores of the target's test rows, [n, outputs].
+        checked: The same for its validation rows, or for none of them: then nothing is calibrated.
+        source_scores: The same for the source's test rows, or None.
+    """
     target = prepared.target
     labels = target.targets[target.parts.test]
     metrics = evaluate(target.task.metrics, scores, labels)

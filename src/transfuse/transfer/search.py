@@ -16,6 +16,8 @@ import numpy as np
 from transfuse.errors import Problem, TrainingError
 from transfuse.evaluation import METRICS, evaluate
 from transfuse.training import Callback, alone
+from transfuse.transfer.after import after_training
+from transfuse.transfer.choices import Folders
 from transfuse.transfer.domains import Prepared
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.reading import candidates
@@ -48,6 +50,19 @@ def run_plan(
         ModelError: If the model cannot be loaded or does not fit.
         TrainingError: If training fails.
     """
+    outcome = _chosen(plan, workspace, folder, callbacks)
+    return after_training(outcome, workspace, folder, callbacks) if _goes_on(plan) else outcome
+
+
+def _goes_on(plan: Plan) -> bool:
+    """Whether the model is made, or at least judged, by what comes after training."""
+    return bool(plan.then) or isinstance(plan.model, Folders)
+
+
+def _chosen(
+    plan: Plan, workspace: Workspace, folder: Path | None, callbacks: Sequence[Callback]
+) -> Outcome:
+    """The outcome of a plan, or of the best of its candidates."""
     if not plan.search:
         return run_once(plan, workspace, folder, callbacks)
     if not alone():

@@ -12,7 +12,8 @@ from transfuse.answering import ModelFolder, load_model
 from transfuse.errors import Problem, RecipeError
 from transfuse.evaluation import Scorecard
 from transfuse.models import Store
-from transfuse.training import Callback, writes
+from transfuse.training import Callback, Engines, writes
+from transfuse.transfer.after import THEN
 from transfuse.transfer.domains import Prepared
 from transfuse.transfer.folder import save_model
 from transfuse.transfer.lock import claimed
@@ -22,7 +23,7 @@ from transfuse.transfer.reading import read_plan
 from transfuse.transfer.run import DELTA, Outcome
 from transfuse.transfer.search import run_plan
 from transfuse.transfer.start import content_of, model_folders
-from transfuse.transfer.workspace import Engines, Workspace
+from transfuse.transfer.workspace import Workspace
 
 __all__ = ["Result", "transfer"]
 
@@ -108,7 +109,7 @@ def _keep(outcome: Outcome, workspace: Workspace, folder: Path) -> None:
     (beside / "data.json").write_text(data, encoding="utf-8")
     shutil.rmtree(folder / "model", ignore_errors=True)
     beside.rename(folder / "model")
-    for part in (DELTA, "checkpoint"):
+    for part in (DELTA, THEN, "checkpoint"):
         shutil.rmtree(folder / part, ignore_errors=True)
 
 

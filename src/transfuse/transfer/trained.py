@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from transfuse.answering import ClassicalModel, Kept
+from transfuse.answering import Answerer, ClassicalModel, Kept, ModelFolder
+from transfuse.errors import ModelError, Problem
 from transfuse.models import Feed, Feeds, Inference, Network, read_inputs
+from transfuse.tasks import Task
 from transfuse.training import Fitted
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.workspace import Workspace
 from transfuse.tuning import frozen_layers
 
-__all__ = ["Trained", "TrainedClassical", "TrainedNetwork"]
+__all__ = ["Trained", "TrainedClassical", "TrainedFolder", "TrainedNetwork", "aligned"]
 
 Scores = NDArray[np.float64]
 
@@ -114,3 +116,59 @@ class TrainedNetwork(Trained):
         task = prepared.domain(head).task
         scores: Scores = task.scores(self._inference.logits(feed, head)).double().numpy()
         return scores
+
+
+class TrainedFolder(Trained):
+    """A model that stands in a folder, as another run or a stage after training left it.
+
+    Args:
+        opened: The model.
+        workspace: The rows that it is asked about.
+    """
+
+    def __init__(self, opened: ModelFolder, workspace: Workspace) -> None:
+        self.model = opened.model
+        self.trained_parameters = 0
+        self.total_parameters = (
+            opened.model.parameters
+            if isinstance(opened.model, Answerer)
+            else sum(weight.numel() for weight in opened.model.parameters())
+        )
+        self._opened = opened
+        self._workspace = workspace
+
+    def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
+        """See `Trained.rows`."""
+        return self.texts(self._workspace.prepared.domain(domain).table.take(rows).texts())
+
+    def texts(self, texts: Sequence[str]) -> Scores:
+        """See `Trained.texts`."""
+        task = self._workspace.prepared.target.task
+        return aligned(self._opened.scores(texts), self._opened.task, task)
+
+
+def aligned(scores: Scores, have: Task, want: Task) -> Scores:
+    """Scores in the order of another task's labels; labels that it lacks are left out.
+
+    Args:
+        scores: What a model answers, [n, outputs].
+        have: The model's task.
+        want: The task whose labels name the columns.
+
+    Returns:
+        Scores [n, outputs of `want`]; probabilities of the classes that are left sum to 1.
+
+    Raises:
+        ModelError: If the model does not know a label, or answers another kind of question.
+    """
+    missing = [name for name in want.label_names if name not in have.label_names]
+    if have.kind != want.kind or missing:
+        what = f"knows no label {missing[0]!r}" if missing else f"does {have.kind}"
+        raise ModelError(Problem("model", what, f"{want.kind} with the target's labels"))
+    if want.kind == "regression":
+        return scores
+    columns = [have.label_names.index(name) for name in want.label_names]
+    chosen: Scores = scores[:, columns]
+    if want.kind == "classification" and len(columns) < scores.shape[1]:
+        chosen = chosen / np.maximum(chosen.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    return chosen

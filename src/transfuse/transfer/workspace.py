@@ -5,58 +5,27 @@ A run asks for an encoder and gets a copy of its own; nothing that a run does re
 
 import copy
 from collections.abc import Mapping
-from functools import cached_property
-from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from transfuse.data import Augmenting
 from transfuse.models import (
     Encoder,
-    Engine,
     Fusion,
     Inputs,
     Network,
     Store,
-    probe_engine,
     read_inputs,
 )
 from transfuse.tasks import Task
+from transfuse.training import Engines
+from transfuse.training.teachers import Teacher, open_teacher
 from transfuse.transfer.choices import Neural
 from transfuse.transfer.domains import Prepared
 from transfuse.transfer.networks import open_for_tasks, open_network
-from transfuse.transfer.teachers import Teacher, open_teacher
 
 __all__ = ["Engines", "Workspace"]
-
-
-class Engines:
-    """The arithmetic of this machine for both kinds of work.
-
-    Default: what is fastest for the threads that this process has, probed at the first use.
-    """
-
-    @cached_property
-    def encode(self) -> Engine:
-        """For frozen layers and for scoring."""
-        return probe_engine("encode")
-
-    @cached_property
-    def train(self) -> Engine:
-        """For training."""
-        return probe_engine("train")
-
-    def training(self, precision: Literal["auto", "fp32", "bf16"]) -> Engine:
-        """The arithmetic of training under a recipe's `precision`."""
-        match precision:
-            case "auto":
-                return self.train
-            case "fp32":
-                return Engine()
-            case "bf16":
-                return Engine(dtype=torch.bfloat16, attention="eager", autocast=True)
 
 
 class Workspace:

@@ -1,0 +1,90 @@
+"""The study that looks for the lightest form of a model that keeps enough of its score."""
+
+from pathlib import Path
+from typing import Any
+
+from transfuse.transfer.derived import derived
+
+__all__ = ["AS_IT_IS", "shrinking"]
+
+AS_IT_IS = "as-it-is"
+
+_HALF_WIDTH = {"prune_width": {"keep": 0.5}}
+_HALF_LAYERS = {"prune_layers": {"keep": 0.5}}
+
+_CANDIDATES: dict[str, tuple[str, tuple[Any, ...]]] = {
+    AS_IT_IS: ("As it is", ()),
+    "vocabulary": ("Words of the domain only", ("trim_vocabulary",)),
+    "onnx": ("ONNX", ("onnx",)),
+    "int8": ("8 bits", ("int8",)),
+    "openvino": ("8 bits, OpenVINO", ("openvino",)),
+    "words-int8": ("Own words, 8 bits", ("trim_vocabulary", "int8")),
+    "words-openvino": ("Own words, 8 bits, OpenVINO", ("trim_vocabulary", "openvino")),
+    "width-openvino": (
+        "Half the width, own words, 8 bits",
+        (_HALF_WIDTH, "trim_vocabulary", "openvino"),
+    ),
+    "layers-openvino": (
+        "Half the layers, own words, 8 bits",
+        (_HALF_LAYERS, "trim_vocabulary", "openvino"),
+    ),
+    "layers-width-openvino": (
+        "Half of both, own words, 8 bits",
+        (_HALF_LAYERS, _HALF_WIDTH, "trim_vocabulary", "openvino"),
+    ),
+}
+"""What is tried, by name: a title and the stages."""
+
+
+def shrinking(
+    folder: Path, *, keep: float = 0.99, data: Path | None = None, name: str = ""
+) -> dict[str, Any]:
+    """The recipe of a study over layers, width, vocabulary, precision and a bag of token vectors.
+
+    Each recipe makes one lighter model of the given one; all are measured on the same test rows
+    beside the model as it is. Of those that keep enough of its score on the validation rows, the
+    study keeps the one with the least product of size and time.
+
+    Args:
+        folder: The model's folder.
+        keep: Share of the model's score that has to be kept, in (0, 1]. Default: 0.99.
+        data: A file of labelled rows in place of those of the model's recipe. Default: none.
+        name: What the study is called. Default: the model's name and `compressed`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ModelError: If the folder holds no model of Transfuse, or one of several tasks.
+    """
+    whole = derived([folder], (), data=data)
+    model = whole.pop("model")
+    name = name or f"{whole.pop('name').removesuffix('-again')}-compressed"
+    recipes: dict[str, Any] = {
+        key: {"title": title, "model": model, **({"then": list(stages)} if stages else {})}
+        for key, (title, stages) in _CANDIDATES.items()
+    }
+    recipes["static"] = {
+        "title": "Bag of token vectors, taught",
+        "model": {"static": {"of": str(folder)}},
+        "tune": {"lp_ft": {"learning_rate": 1e-3, "head_learning_rate": 1e-3}},
+        "learn": [{"distil": {"teacher": str(folder)}}, "target"],
+        "train": {"epochs": 5},
+    }
+    seed = whole.pop("seed", 0)
+    return {
+        **whole,
+        "name": name,
+        "title": "A lighter model that keeps its score",
+        "description": f"The lightest form that keeps {keep:.1%} of the validation score.",
+        "model": model,
+        "study": {
+            "seeds": [seed],
+            "baselines": [AS_IT_IS],
+            "keep": "lightest",
+            "within": keep,
+            # Times are measured: nothing else may run beside.
+            "workers": 1,
+        },
+        "recipes": recipes,
+    }

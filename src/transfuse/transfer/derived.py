@@ -1,0 +1,56 @@
+"""The recipe of what comes after: trained models, their own data, and stages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transfuse.answering.about import read_about
+from transfuse.errors import ModelError, Problem
+
+__all__ = ["derived"]
+
+_KEPT = ("data", "clean", "split", "task", "budget", "shots", "seed")
+"""What a model's recipe says of rows, which is so for what is made of the model too."""
+
+
+def derived(
+    folders: Sequence[Path | str], then: Sequence[Any], *, data: Path | None = None, name: str = ""
+) -> dict[str, Any]:
+    """A recipe that takes trained models and does something with them.
+
+    Their rows are read and split as the first one's recipe says, so that what it learnt, was chosen
+    by and was scored on stay apart.
+
+    Args:
+        folders: Model folders.
+        then: Stages, as a recipe writes them.
+        data: A file of labelled rows in place of those of the first model's recipe. Default: none.
+        name: What the recipe is called. Default: the first model's name and the stages'.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ModelError: If a folder holds no model of Transfuse, or one of several tasks.
+    """
+    told = [read_about(Path(folder)) for folder in folders]
+    for folder, about in zip(folders, told, strict=True):
+        if about.get("tasks"):
+            raise ModelError(
+                Problem(str(folder), "is a model of several tasks", "a model of one task")
+            )
+    first = told[0]["recipe"]
+    kept = {key: first[key] for key in _KEPT if first.get(key) is not None}
+    if data is not None:
+        columns = {key: kept["data"]["target"].get(key) for key in ("text", "label")}
+        target = {key: value for key, value in columns.items() if value is not None}
+        kept["data"] = {"target": {"path": str(data), **target}}
+        kept.pop("budget", None)
+        kept.pop("shots", None)
+    stages = "-".join(next(iter(each)) if isinstance(each, dict) else str(each) for each in then)
+    return {
+        **kept,
+        "name": name or f"{first.get('name', 'model')}-{stages or 'again'}",
+        "model": {"folders": [str(folder) for folder in folders]},
+        **({"then": list(then)} if then else {}),
+    }
