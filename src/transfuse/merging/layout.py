@@ -1,0 +1,177 @@
+"""The files of a merged model: where each tensor will lie, decided before any is made."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfuse.files import write_whole
+from transfuse.merging.storage import TYPES
+from transfuse.merging.weights import INDEX, WEIGHTS, Stored
+
+__all__ = ["PARTIAL", "Layout", "Shape", "Writer", "lay_out"]
+
+PARTIAL = ".partial"
+"""What the name of a file ends with until all of it is there."""
+
+_ALIGNED = 8
+
+
+class Shape(NamedTuple):
+    """What a tensor will be.
+
+    Args:
+        dtype: Its type, as safetensors names it.
+        shape: Its shape.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes it takes."""
+        return math.prod(self.shape) * TYPES[self.dtype].itemsize
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of a model, and the place of each tensor in them.
+
+    Args:
+        folder: The folder.
+        headers: The header of each file, by its final name.
+        places: Where each tensor lies, in the file's partial name, in the order of the files.
+        sizes: How many bytes each file has.
+    """
+
+    folder: Path
+    headers: Mapping[str, bytes]
+    places: Mapping[str, Stored]
+    sizes: Mapping[str, int]
+
+    def prepare(self) -> None:
+        """Make the partial files at their full size, each with its header.
+
+        Files that are there already keep what they hold.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, header in self.headers.items():
+            path = self.folder / (name + PARTIAL)
+            with path.open("r+b" if path.exists() else "w+b") as file:
+                file.write(header)
+                file.truncate(self.sizes[name])
+
+    def finish(self) -> None:
+        """Give the files their names, and shards an index.
+
+        What an earlier model left under other names goes.
+        """
+        for name in self.headers:
+            (self.folder / (name + PARTIAL)).replace(self.folder / name)
+        if len(self.headers) > 1:
+            names = {name: place.file.name for name, place in self.places.items()}
+            weight_map = {name: file.removesuffix(PARTIAL) for name, file in sorted(names.items())}
+            total = sum(place.bytes for place in self.places.values())
+            index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+            write_whole(self.folder / INDEX, json.dumps(index, indent=2))
+
+
+class Writer(AbstractContextManager["Writer"]):
+    """Writes runs of tensors to their places; one for each thread."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, FileIO] = {}
+
+    def raw(self, place: Stored, start: int, values: NDArray[Any]) -> None:
+        """Write a run.
+
+        Args:
+            place: The tensor's place.
+            start: The first number of the run.
+            values: The run as it is to be stored, [n].
+        """
+        file = self._open.get(place.file)
+        if file is None:
+            file = self._open[place.file] = FileIO(place.file, "r+")
+        file.seek(place.start + start * values.itemsize)
+        view = values.view(np.uint8).data
+        done = 0
+        while done < len(view):
+            done += file.write(view[done:]) or 0
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the files."""
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+    def __enter__(self) -> Self:
+        """The writer itself."""
+        return self
+
+
+def lay_out(folder: Path, shapes: Mapping[str, Shape], shard_bytes: int) -> Layout:
+    """Give each tensor its place.
+
+    Tensors lie in the order of their names, the widest numbers first, so that each begins at a
+    multiple of its numbers' width whatever the files of the inputs were.
+
+    Args:
+        folder: The folder of the model.
+        shapes: What each tensor will be.
+        shard_bytes: Bytes of tensors in one file; a larger tensor has one to itself.
+    """
+    order = sorted(shapes, key=lambda name: (-TYPES[shapes[name].dtype].itemsize, name))
+    shards: list[list[str]] = [[]]
+    held = 0
+    for name in order:
+        if shards[-1] and held + shapes[name].bytes > shard_bytes:
+            shards.append([])
+            held = 0
+        shards[-1].append(name)
+        held += shapes[name].bytes
+    headers, places, sizes = {}, {}, {}
+    for file, names in zip(_names(len(shards)), shards, strict=True):
+        header = _header(names, shapes)
+        headers[file] = header
+        start = len(header)
+        for name in names:
+            path = folder / (file + PARTIAL)
+            places[name] = Stored(path, start, *shapes[name])
+            start += shapes[name].bytes
+        sizes[file] = start
+    return Layout(folder, headers, places, sizes)
+
+
+def _names(count: int) -> Iterable[str]:
+    if count == 1:
+        return [WEIGHTS]
+    return [f"model-{place:05d}-of-{count:05d}.safetensors" for place in range(1, count + 1)]
+
+
+def _header(names: Iterable[str], shapes: Mapping[str, Shape]) -> bytes:
+    # transformers asks for this to tell which library's tensors these are.
+    told: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    start = 0
+    for name in names:
+        dtype, shape = shapes[name]
+        end = start + shapes[name].bytes
+        told[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % _ALIGNED)
+    return len(text).to_bytes(8, "little") + text
