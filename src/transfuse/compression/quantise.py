@@ -1,0 +1,114 @@
+"""8-bit products and tables for ONNX Runtime, on any processor, without calibration."""
+
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
+from transfuse.answering.exported import ONNX, Files, OnnxModel
+from transfuse.compression.export import onnx_model
+from transfuse.compression.invariance import invariance_told
+from transfuse.compression.rows import rows_to_choose, rows_to_fit
+from transfuse.compression.sensitivity import Search, logit_error, score_loss
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["Int8", "with_graph"]
+
+
+@dataclass(frozen=True)
+class Int8(Stage):
+    """An ONNX graph whose weights and activations are in 8 bits, for ONNX Runtime.
+
+    Activations get their scale as they come, one for each token; so nothing is calibrated, and a
+    text is answered the same whatever shares its batch. Layers that bear it worst stay in 32 bits
+    until the validation score is kept.
+    """
+
+    tolerance: float = 0.005
+    """Greatest loss of the task's main metric on validation rows. Default: 0.005, half a point
+    of accuracy."""
+
+    weight_bits: Literal[7, 8] = 7
+    """Bits of the products' weights; 8 are exact enough only on processors with VNNI, where sums
+    cannot overflow. Default: 7."""
+
+    rows: int = 200
+    """Training rows that each layer's error is measured on. Default: 200."""
+
+    validation_rows: int = 2000
+    """Validation rows that the score is measured on, at the most. Default: 2,000."""
+
+    sensitivity: Literal["needed", "always"] = "needed"
+    """Whether each layer's error is measured always, or only where layers must be kept. Default:
+    needed."""
+
+    def __post_init__(self) -> None:
+        if self.tolerance < 0:
+            raise ValueError("tolerance is at least 0")
+        for name in ("rows", "validation_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1")
+
+    def make(
+        self, models: Sequence[ModelFolder], evidence: Evidence, seed: int, tell: Tell
+    ) -> Made:
+        """See `Stage.make`."""
+        (folder,) = models
+        texts = rows_to_fit(evidence, self.rows, seed, "int8")
+        table = rows_to_choose(evidence, self.validation_rows, seed)
+        labels, judged = folder.task.encode(table.labels(), table.name), table.texts()
+        plain = onnx_model(folder)
+        from transfuse.compression.onnx_graph import products, quantised, read_graph, tables
+
+        graph = read_graph(plain.files.path / ONNX)
+        layers = [*tables(graph), *products(graph)]
+        wanted, logits = plain.scores(judged), plain.logits(texts)
+
+        def make(kept: Collection[str]) -> OnnxModel:
+            chosen = [layer for layer in layers if layer not in kept]
+            return with_graph(plain, quantised(graph, chosen, self.weight_bits), "int8")
+
+        def alone(layer: str) -> float:
+            made = with_graph(plain, quantised(graph, [layer], self.weight_bits), "int8")
+            return logit_error(made.logits(texts), logits)
+
+        search = Search(
+            layers=layers,
+            make=make,
+            judge=lambda model: score_loss(folder.task, model.scores(judged), wanted, labels),
+            alone=alone,
+            tolerance=self.tolerance,
+            tell=tell,
+        )
+        model, found = search.run(self.sensitivity == "always")
+        told = {
+            "precision": "int8",
+            "bytes": model.size,
+            "bytes_before": plain.size,
+            "rows": len(texts),
+            "validation_rows": len(judged),
+            "logit_error": logit_error(model.logits(texts), logits),
+            **found,
+            **invariance_told(model, texts),
+        }
+        return Made(model, folder.task, told)
+
+
+def with_graph(model: OnnxModel, graph: "ModelProto", precision: str) -> OnnxModel:
+    """The same model with another graph, in scratch files.
+
+    Args:
+        model: The model, whose tokenizer and tasks are kept.
+        graph: The new graph, of the same inputs and outputs.
+        precision: What is said of its numbers.
+    """
+    from transfuse.compression.onnx_graph import write_graph
+
+    files = Files.fresh()
+    for path in model.files.path.glob("*token*.json"):
+        shutil.copyfile(path, files.path / path.name)
+    write_graph(graph, files.path / ONNX)
+    return OnnxModel(files, replace(model.about, precision=precision))
