@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from transfuse.answering import predict
 from transfuse.answering.predict import evaluate_file, predict_file, predict_texts
 from transfuse.data import Table
 from transfuse.errors import DataError
 from transfuse.evaluation import Scorecard
 from transfuse.tasks import Classification, MultiLabel, Regression, Task
-from transfuse.answering import predict
 
 
 @dataclass
@@ -30,6 +30,9 @@ class Model:
     recipe: dict[str, Any] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
     head: str = "target"
+    path: Path = Path("no-folder")
+    temperature: float = 1.0
+    training_keys: frozenset[bytes] = frozenset()
     fails_at: int = 10**9
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -185,6 +188,13 @@ def test_a_failure_half_way_leaves_what_was_there(
     with pytest.raises(RuntimeError):
         predict_file(Model(fails_at=2), source, output, column="body")
     assert output.read_text(encoding="utf-8") == "before"
+    # What was answered is kept out of sight, for the same call to go on from.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".out.csv.parts",
+        "in.csv",
+        "out.csv",
+    ]
+    predict_file(Model(), source, output, column="body")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 

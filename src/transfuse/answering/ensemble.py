@@ -17,6 +17,7 @@ from transfuse.answering.members import (
     open_members,
     parameters_of,
     save_members,
+    vectors_of,
 )
 from transfuse.answering.rules import RULES, Rule
 
@@ -50,7 +51,7 @@ class Ensemble(Answerer):
         Args:
             texts: The texts.
         """
-        return self.rule.combine(self._kind, self.answers(texts))
+        return self.rule.combine(self._kind, self.answers(texts), self._vectors(texts))
 
     def answers(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """What each member says, [members, n, outputs], in the order of the ensemble's labels.
@@ -83,7 +84,7 @@ class Ensemble(Answerer):
             texts: The texts.
         """
         answers = self.answers(texts)
-        shares = self.rule.shares(answers)[:, :, None]
+        shares = self.rule.shares(answers, self._vectors(texts))[:, :, None]
         mean = (shares * answers).sum(axis=0)
         if self._kind == "regression":
             spread: NDArray[np.float64] = (shares * (answers - mean) ** 2).sum(axis=(0, 2))
@@ -118,6 +119,11 @@ class Ensemble(Answerer):
         rule = RULES[about["rule"]](**load_file(folder / _ARRAYS))
         members = open_members(folder, about["members"], open_member)
         return cls(members, rule, tuple(about["labels"]))
+
+    def _vectors(self, texts: Sequence[str]) -> NDArray[np.float64] | None:
+        if not self.rule.reads_vectors:
+            return None
+        return vectors_of(self.members[0], texts)
 
     @property
     def _kind(self) -> str:

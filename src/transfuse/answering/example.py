@@ -4,7 +4,7 @@ __all__ = ["EXAMPLE", "example"]
 
 EXAMPLE = "example.py"
 
-_TEXT = '''"""python example.py "a text" "another": answers of this folder's model, without Transfuse."""
+_TEXT = '''"""This folder's model without Transfuse: python example.py "a text" "another text"."""
 
 import json, sys
 from pathlib import Path
@@ -14,17 +14,18 @@ import numpy as np
 from tokenizers import Tokenizer
 
 here = Path(__file__).resolve().parent
-about, made = (json.loads((here / f"{{name}}.json").read_text("utf-8")) for name in ("transfuse", "exported"))
+about = json.loads((here / "transfuse.json").read_text("utf-8"))
 tokenizer = Tokenizer.from_file(str(here / "tokenizer.json"))
-tokenizer.enable_truncation(made["max_length"])
-tokenizer.enable_padding(pad_id=made["padding"])
+tokenizer.enable_truncation({max_length})
+tokenizer.enable_padding(pad_id={padding})
 texts = sys.argv[1:] or ["A text.", "And another, which is a little longer."]
 rows = tokenizer.encode_batch(texts)
-inputs = {{"input_ids": np.array([row.ids for row in rows]), "attention_mask": np.array([row.attention_mask for row in rows])}}
+ids, mask = (np.array([getattr(row, name) for row in rows]) for name in ("ids", "attention_mask"))
+inputs = {{"input_ids": ids, "attention_mask": mask}}
 {run}
 {scores}
-for text, row in zip(texts, scores):
-    print(json.dumps({{"text": text, **dict(zip(about["labels"], row.tolist()))}}, ensure_ascii=False))
+for text, row in zip(texts, scores.tolist()):
+    print(json.dumps({{"text": text, **dict(zip(about["labels"], row))}}, ensure_ascii=False))
 '''
 
 _RUN = {
@@ -44,13 +45,20 @@ _SCORES = {
 }
 
 
-def example(runtime: str, kind: str, place: int) -> str:
+def example(runtime: str, kind: str, place: int, max_length: int, padding: int) -> str:
     """The program.
 
     Args:
         runtime: `onnxruntime` or `openvino`.
         kind: The task's kind.
         place: Which output of the graph is answered.
+        max_length: Longest text in tokens.
+        padding: The token that fills short rows.
     """
-    run = _RUN[runtime].format(place=place)
-    return _TEXT.format(runtime=runtime, run=run, scores=_SCORES[kind])
+    return _TEXT.format(
+        runtime=runtime,
+        run=_RUN[runtime].format(place=place),
+        scores=_SCORES[kind],
+        max_length=max_length,
+        padding=padding,
+    )

@@ -228,7 +228,9 @@ class ExportedModel(Answerer):
             if path.parent != folder:
                 shutil.copyfile(path, folder / path.name)
         (folder / _ABOUT).write_text(self.about.to_json(), encoding="utf-8")
-        text = example(self.runtime, self.task.kind, list(self.about.tasks).index(self.about.head))
+        about = self.about
+        place = list(about.tasks).index(about.head)
+        text = example(self.runtime, self.task.kind, place, about.max_length, about.padding)
         (folder / EXAMPLE).write_text(text, encoding="utf-8")
 
     @classmethod

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from transfuse.answering.base import Kept, Member, Open
 from transfuse.errors import ModelError, Problem
-from transfuse.models import Network
+from transfuse.models import Feeds, Inference, Network, read_inputs
 from transfuse.tasks import Classification, MultiLabel, Task
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "open_members",
     "parameters_of",
     "save_members",
+    "vectors_of",
 ]
 
 _MEMBERS = "members"
@@ -44,6 +45,10 @@ class Opened(Member, Protocol):
     @property
     def model(self) -> Kept:
         """The model itself."""
+
+    @property
+    def inference(self) -> Inference | None:
+        """The network ready to answer; None for a model that is none of ours."""
 
     def of_task(self, name: str) -> "Opened":
         """The same model answering for another of its tasks."""
@@ -140,6 +145,29 @@ def parameters_of(members: Sequence[Opened]) -> int:
         else model.parameters
         for model in models.values()
     )
+
+
+def vectors_of(member: Opened, texts: Sequence[str]) -> NDArray[np.float64]:
+    """The vector that a network's head reads, for each text, [n, d].
+
+    Args:
+        member: An opened model folder.
+        texts: The texts.
+
+    Raises:
+        ModelError: If it is no network.
+    """
+    if not isinstance(member.model, Network) or member.inference is None:
+        raise ModelError(
+            Problem(
+                f"model 1, {member.path}",
+                f"is a {type(member.model).__name__}, which has no vectors",
+                "a network that comes first",
+            )
+        )
+    feed = Feeds(member.model).feed(read_inputs(member.model.encoder, texts))
+    found: NDArray[np.float64] = member.inference.features(feed).double().numpy()
+    return found
 
 
 def save_members(members: Sequence[Opened], folder: Path) -> list[dict[str, str]]:

@@ -23,22 +23,29 @@ class Rule(ABC):
     """A frozen dataclass of arrays with a way from the members' answers to one."""
 
     @abstractmethod
-    def combine(self, kind: str, answers: Array) -> Array:
+    def combine(self, kind: str, answers: Array, vectors: Array | None = None) -> Array:
         """One answer of several.
 
         Args:
             kind: The task's kind.
             answers: [members, n, outputs].
+            vectors: The first member's vectors of the rows, [n, d], if `reads_vectors`.
 
         Returns:
             [n, outputs].
         """
 
-    def shares(self, answers: Array) -> Array:
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether it looks at the first member's vectors too."""
+        return False
+
+    def shares(self, answers: Array, vectors: Array | None = None) -> Array:
         """What each member counts in each row, [members, n]; sums to 1 over members.
 
         Args:
             answers: [members, n, outputs].
+            vectors: As for `combine`.
         """
         members, rows = answers.shape[:2]
         return np.full((members, rows), 1.0 / members)
@@ -55,11 +62,11 @@ class WeightedMean(Rule):
     weights: Array
     """[members], not negative, sum 1."""
 
-    def combine(self, kind: str, answers: Array) -> Array:
+    def combine(self, kind: str, answers: Array, vectors: Array | None = None) -> Array:
         """See `Rule.combine`."""
-        return _mixed(self.shares(answers), answers)
+        return _mixed(self.shares(answers, vectors), answers)
 
-    def shares(self, answers: Array) -> Array:
+    def shares(self, answers: Array, vectors: Array | None = None) -> Array:
         """See `Rule.shares`."""
         return np.repeat(self.weights[:, None], answers.shape[1], axis=1)
 
@@ -71,7 +78,7 @@ class Vote(Rule):
     Ties go to the answer with the greater mean probability over all members.
     """
 
-    def combine(self, kind: str, answers: Array) -> Array:
+    def combine(self, kind: str, answers: Array, vectors: Array | None = None) -> Array:
         """See `Rule.combine`."""
         if kind == "multilabel":
             return self._yes_or_no(answers)
@@ -101,7 +108,7 @@ class Logistic(Rule):
     intercepts: Array
     """[outputs]."""
 
-    def combine(self, kind: str, answers: Array) -> Array:
+    def combine(self, kind: str, answers: Array, vectors: Array | None = None) -> Array:
         """See `Rule.combine`."""
         logs = np.log(np.maximum(answers, FLOOR))
         return _softmax(np.einsum("knc,kcd->nd", logs, self.coefficients) + self.intercepts)
@@ -109,7 +116,7 @@ class Logistic(Rule):
 
 @dataclass(frozen=True, eq=False)
 class Gated(Rule):
-    """Σ_k share_k(row) · answer_k: the shares depend on how sure each member is of the row."""
+    """Σ_k share_k(row) · answer_k: the shares depend on what `gate_features` says of the row."""
 
     offsets: Array
     """[members]: log-shares where the features are at their mean."""
@@ -123,13 +130,18 @@ class Gated(Rule):
     scales: Array
     """[features]: deviation of each feature."""
 
-    def combine(self, kind: str, answers: Array) -> Array:
-        """See `Rule.combine`."""
-        return _mixed(self.shares(answers), answers)
+    @property
+    def reads_vectors(self) -> bool:
+        """See `Rule.reads_vectors`."""
+        return len(self.centres) > 2 * len(self.offsets)
 
-    def shares(self, answers: Array) -> Array:
+    def combine(self, kind: str, answers: Array, vectors: Array | None = None) -> Array:
+        """See `Rule.combine`."""
+        return _mixed(self.shares(answers, vectors), answers)
+
+    def shares(self, answers: Array, vectors: Array | None = None) -> Array:
         """See `Rule.shares`."""
-        features = (gate_features(answers) - self.centres) / self.scales
+        features = (gate_features(answers, vectors) - self.centres) / self.scales
         values = np.einsum("nf,fk->nk", features, self.coefficients) + self.offsets
         return _softmax(values).T
 
@@ -143,18 +155,20 @@ RULES: dict[str, type[Rule]] = {
 """Rules by the name that a folder gives them."""
 
 
-def gate_features(answers: Array) -> Array:
-    """What a gate sees of a row: each member's confidence and entropy.
+def gate_features(answers: Array, vectors: Array | None = None) -> Array:
+    """What a gate sees of a row: each member's confidence and entropy, and a vector if it is given.
 
     Args:
         answers: Probabilities of classes, [members, n, classes].
+        vectors: The first member's vectors of the rows, [n, d]. Default: none.
 
     Returns:
-        [n, 2 · members]; the entropy as a share of the greatest there can be.
+        [n, 2 · members + d]; the entropy as a share of the greatest there can be.
     """
     logs = np.log(np.maximum(answers, np.finfo(np.float64).tiny))
     entropy = -(answers * logs).sum(axis=2) / np.log(max(2, answers.shape[2]))
-    return np.concatenate([answers.max(axis=2), entropy]).T
+    found: Array = np.concatenate([answers.max(axis=2), entropy]).T
+    return found if vectors is None else np.hstack([found, vectors])
 
 
 def _mixed(shares: Array, answers: Array) -> Array:

@@ -1,11 +1,9 @@
 """Many models to one: of their answers, or of their weights.
 
-Read `answers/__init__.py` and `merges/__init__.py` first.
+Read `answers/base.py` and `merges/base.py` first.
 """
 
-from transfuse.answering import Stage
+from transfuse.fusion.answers import ANSWERS
+from transfuse.fusion.merges import MERGES
 
 __all__ = ["ANSWERS", "MERGES"]
-
-ANSWERS: dict[str, type[Stage]] = {}
-MERGES: dict[str, type[Stage]] = {}
