@@ -14,7 +14,7 @@ from transfuse.errors import Problem, TransfuseError
 if TYPE_CHECKING:
     from transfuse.serving import Serving
 
-__all__ = ["register"]
+__all__ = ["read_token", "register"]
 
 _NEEDED = ("fastapi", "httptools", "prometheus_client", "uvicorn")
 
@@ -96,7 +96,7 @@ def serve(
         )
     except ValueError as error:
         raise TransfuseError(Problem("serve", str(error))) from None
-    token = _read_token(token_file)
+    token = read_token(token_file)
     models = named_folders(folders)
     hold_memory()
     with listen(host, port) as sock:
@@ -129,8 +129,14 @@ def _tell(address: str, names: Sequence[str], options: "Serving", *, guarded: bo
     note(f"{options.threads_used} threads for each model. Ctrl-C stops.")
 
 
-def _read_token(path: Path | None) -> str | None:
+def read_token(path: Path | None) -> str | None:
     """The token of a file or of the environment.
+
+    Args:
+        path: The file. None: the variable `TRANSFUSE_TOKEN`.
+
+    Returns:
+        The token; None where there is none.
 
     Raises:
         TransfuseError: If it is empty, or cannot stand in a header.
