@@ -6,7 +6,7 @@ and metric are radio buttons and CSS.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from markupsafe import Markup
 from transfuse.files import write_whole
 from transfuse.report import findings
 from transfuse.report.card import Card, card_of
+from transfuse.report.explained import LEGEND, explained_section, explanation_block
 from transfuse.report.figures import labels
 from transfuse.report.format import plain
 from transfuse.report.results import Results
 from transfuse.report.sections import sections
 from transfuse.report.theme import DARK, LIGHT
 
-__all__ = ["write_card", "write_report"]
+__all__ = ["write_card", "write_explanations", "write_report"]
 
 USES = {"target": "Target", "source": "Source", "validation": "Validation", "test": "Test"}
 
@@ -68,7 +69,7 @@ def write_report(folder: Path | str) -> Path:
         summary=_summary(results),
         headline=findings.headline(results),
         facts=findings.facts(results),
-        sections=sections(results),
+        sections=(*sections(results), *explained_section(folder)),
         cards=_cards(results.study),
         notes=[plain(note) for note in results.study.get("notes") or ()],
         method=_method(results),
@@ -94,6 +95,31 @@ def write_card(card: Mapping[str, Any], path: Path | str) -> Path:
     environment = _environment()
     page = environment.get_template("card.html.j2").render(
         style=_style(environment), card=card_of(card, "")
+    )
+    path = Path(path)
+    write_whole(path, page)
+    return path
+
+
+def write_explanations(
+    explanations: Sequence[Mapping[str, Any]], path: Path | str, title: str
+) -> Path:
+    """Write explained answers as a page.
+
+    Args:
+        explanations: `Explanation.to_dict()` of each.
+        path: Where the page goes.
+        title: The model's name.
+
+    Returns:
+        The path.
+    """
+    environment = _environment()
+    page = environment.get_template("explained.html.j2").render(
+        style=_style(environment),
+        title=plain(title),
+        legend=LEGEND,
+        blocks=[explanation_block(each) for each in explanations],
     )
     path = Path(path)
     write_whole(path, page)

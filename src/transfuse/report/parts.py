@@ -60,6 +60,7 @@ class Section:
         matrices: Confusion matrices.
         folds: What unfolds.
         note: How to read it. Default: nothing.
+        body: What is none of these. Default: nothing.
     """
 
     name: str
@@ -71,11 +72,12 @@ class Section:
     matrices: tuple[Matrix, ...] = ()
     folds: tuple[Fold, ...] = ()
     note: Markup = NOTHING
+    body: Markup = NOTHING
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to look at."""
-        return not (self.drawings or self.tabs or self.tables or self.matrices)
+        return not (self.drawings or self.tabs or self.tables or self.matrices or self.body)
 
 
 def drawn(

@@ -69,12 +69,14 @@ class Recipe:
         title: What people read. Default: the name.
         description: One sentence on what it does. Default: none.
         baseline: Whether it is there to be compared with.
+        made: Whether its model was made of others after training.
     """
 
     name: str
     title: str
     description: str = ""
     baseline: bool = False
+    made: bool = False
 
 
 def _load_study(path: Path) -> dict[str, Any]:
@@ -137,6 +139,7 @@ def _recipe(entry: Any) -> Recipe:
         title=plain(entry.get("title")) or name,
         description=plain(entry.get("description")),
         baseline=bool(entry.get("baseline", False)),
+        made=bool((entry.get("recipe") or {}).get("then")),
     )
 
 

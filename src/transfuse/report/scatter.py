@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise, product
 
 from transfuse.report.curves import SMALL, small
@@ -10,7 +11,33 @@ from transfuse.report.layout import Box, log_steps, place, text_width, within, w
 from transfuse.report.results import Recipe, Results, Row
 from transfuse.report.theme import LIGHT, Spec, marks, raw, tag
 
-__all__ = ["front", "pareto", "reliability"]
+__all__ = ["PRICES", "Price", "front", "pareto", "reliability"]
+
+
+@dataclass(frozen=True)
+class Price:
+    """A cost that a score is drawn against; less is better.
+
+    Args:
+        metric: Its name in the rows of the study.
+        axis: What the axis says.
+        unit: What stands after its numbers.
+    """
+
+    metric: str
+    axis: str
+    unit: str
+
+
+PRICES = {
+    price.metric: price
+    for price in (
+        Price("seconds", "seconds to train", "s"),
+        Price("row_ms", "milliseconds for a text among many", "ms"),
+        Price("latency_ms", "milliseconds for one text", "ms"),
+        Price("size_mb", "megabytes on disk", "MB"),
+    )
+}
 
 WIDE = 820
 NARROW = 358
@@ -44,15 +71,19 @@ def _priced(results: Results, budget: int, metric: str) -> list[tuple[Recipe, Ro
     return found
 
 
-def pareto(results: Results, budget: int, width: int = WIDE) -> Spec | None:
-    """Score against seconds of training at one budget, with the recipes that nothing beats.
+def pareto(
+    results: Results, budget: int, width: int = WIDE, price: Price | None = None
+) -> Spec | None:
+    """Score against a cost at one budget, with the recipes that nothing beats.
 
     Args:
         results: The study.
         budget: The number of target labels.
         width: In pixels. Default: 820.
+        price: The cost. Default: seconds of training.
     """
-    priced = _priced(results, budget, "seconds")
+    price = price or PRICES["seconds"]
+    priced = _priced(results, budget, price.metric)
     if len(priced) < 2:
         return None
     measure = results.primary
@@ -66,7 +97,7 @@ def pareto(results: Results, budget: int, width: int = WIDE) -> Spec | None:
         "type": "quantitative",
         "scale": {"type": "log", "domain": [low, high], "nice": False},
         "axis": {
-            "title": "seconds to train (log)",
+            "title": f"{price.axis} (log)",
             "format": ",~f",
             "values": log_steps(low, high),
         },
@@ -83,7 +114,7 @@ def pareto(results: Results, budget: int, width: int = WIDE) -> Spec | None:
         x, y = spots[index]
         colour = LIGHT["blue" if index in kept else "rule"]
         said = f"{recipe.title}: {shown(score.value, measure.style)} {measure.unit}".rstrip()
-        said += f" in {shown(cost.value, 'number')} s"
+        said += f", {shown(cost.value, 'number')} {price.unit}"
         fill = colour if index in kept else LIGHT["paper"]
         dots.append({"x": x, "y": y, "colour": colour, "fill": fill, "tag": tag(score.row, said)})
         share = _log_share(x, low, high)

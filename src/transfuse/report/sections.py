@@ -255,6 +255,26 @@ def _cost(results: Results) -> Section:
     return Section("cost", "Cost", lead, drawings, tables=(table,) if table else (), folds=folds)
 
 
+def _lightness(results: Results) -> Section:
+    """What answering costs, where the study makes models lighter or puts them together."""
+    if not any(recipe.made for recipe in results.recipes):
+        return Section("lightness", "Score against size and time")
+    drawings = tuple(
+        figure
+        for metric in ("row_ms", "size_mb", "latency_ms")
+        for figure in drawn(
+            f"front-{metric}",
+            partial(scatter.pareto, results, results.focus, price=scatter.PRICES[metric]),
+            f"{results.primary.title} against {scatter.PRICES[metric].axis}.",
+            Markup("<strong>Against {}.</strong> {}").format(
+                scatter.PRICES[metric].axis,
+                key(("dot gain filled", "none is lighter and better"), ("dot even", "beaten")),
+            ),
+        )
+    )
+    return Section("lightness", "Score against size and time", drawings=drawings)
+
+
 def sections(results: Results) -> tuple[Section, ...]:
     """All that the study measured, in the order of the page."""
     builders: Iterable[Callable[[Results], Section]] = (
@@ -267,6 +287,7 @@ def sections(results: Results) -> tuple[Section, ...]:
         _forgetting,
         _calibration,
         _confusion,
+        _lightness,
         _cost,
     )
     return tuple(section for build in builders if not (section := build(results)).empty)

@@ -1,0 +1,159 @@
+"""Answers explained word by word: a section of a report, and a page of its own."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from transfuse.errors import DataError, Problem
+from transfuse.report.format import plain, shown
+from transfuse.report.parts import Section, key
+
+__all__ = ["explained_section", "explanation_block"]
+
+_FILE = "explained.json"
+
+_TITLES = {
+    "right": "Sure and right",
+    "wrong": "Sure and wrong",
+    "unsure": "Least certain",
+}
+
+_FAINT = 0.12
+"""Words of less than this share of the largest weight are left plain."""
+
+_NAMED = 4
+"""Words whose weight is written out."""
+
+_LONGEST = 700
+"""Characters of a text that are shown."""
+
+LEGEND = key(("swatch for", "speaks for the answer"), ("swatch against", "speaks against it"))
+
+
+def explained_section(folder: Path) -> tuple[Section, ...]:
+    """The rows that a study has explained; nothing where it has not.
+
+    Args:
+        folder: The study's folder.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    path = folder / _FILE
+    if not path.exists():
+        return ()
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        blocks = {
+            kind: [
+                explanation_block(row, f"/rows/{place}")
+                for place, row in enumerate(told["rows"])
+                if row["kind"] == kind
+            ]
+            for kind in _TITLES
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"cannot be read ({type(error).__name__}: {error})"
+        raise DataError(Problem(str(path), what, fix="Do the study again.")) from None
+    group = Markup('<h3>{}</h3><div class="whys">{}</div>')
+    body = Markup("").join(
+        group.format(_TITLES[kind], Markup("").join(found))
+        for kind, found in blocks.items()
+        if found
+    )
+    if not body:
+        return ()
+    lead = Markup(
+        "Test rows of the model that this study keeps, and the words that drove its answers. {}"
+    ).format(LEGEND)
+    note = Markup(
+        "Each word was left out in turn; its weight is what the answer’s log-odds ln(p / (1 − p)) "
+        "then lose. Where several words say the same, each alone weighs little. Shades are "
+        "relative to the strongest word of a text. A weight says what the model reacts to, not why "
+        "the world is so. The numbers are those of <code>explained.json</code>."
+    )
+    return (Section("explained", "Answers explained", lead, body=body, note=note),)
+
+
+def explanation_block(told: Mapping[str, Any], place: str = "") -> Markup:
+    """One text with its words shaded by what they say.
+
+    Args:
+        told: `Explanation.to_dict()`, and `truth` where the true label is known.
+        place: Where it stands in `explained.json`. Default: nowhere.
+    """
+    tokens = told["tokens"]
+    most = max((abs(token["weight"]) for token in tokens), default=0.0)
+    text, at, parts = told["text"], 0, []
+    for token in tokens:
+        if token["end"] > _LONGEST:
+            break
+        parts.append(Markup("{}").format(plain(text[at : token["start"]])))
+        parts.append(_word(token, most))
+        at = token["end"]
+    rest = text[at:]
+    cut = Markup(' <span class="none">… cut</span>') if len(text) > _LONGEST and rest else rest
+    words = Markup("").join([*parts, Markup("{}").format(cut)])
+    block = Markup('<div class="why"><p class="answer">{}{}</p><p class="words">{}</p>{}</div>')
+    return block.format(_answer(told, place), _way(told), words, _strongest(tokens, place))
+
+
+def _way(told: Mapping[str, Any]) -> Markup:
+    """How gradients were summed, and how well; occlusion has nothing to close."""
+    if told["method"] != "integrated_gradients":
+        return Markup("")
+    way = Markup(' <span class="none">· integrated gradients, {} points, gap {}{}</span>')
+    note = f". {plain(told['note'])}" if told["note"] else ""
+    return way.format(told["steps"], shown(told["gap"], "number"), note)
+
+
+def _word(token: Mapping[str, Any], most: float) -> Markup:
+    share = abs(token["weight"]) / most if most else 0.0
+    if share < _FAINT:
+        return Markup("{}").format(plain(token["text"]))
+    side = "for" if token["weight"] > 0 else "against"
+    mark = Markup('<span class="{}" style="--share:{}%" title="{}">{}</span>')
+    weight = shown(token["weight"], "signed")
+    return mark.format(side, round(100 * share), weight, plain(token["text"]))
+
+
+def _answer(told: Mapping[str, Any], place: str) -> Markup:
+    answer = Markup("<strong>{}</strong>").format(plain(told["label"]))
+    if told.get("probability") is not None:
+        answer += Markup(" {} %").format(
+            _number(told["probability"], "percent", place, "probability")
+        )
+    truth = told.get("truth")
+    if truth is None:
+        return answer
+    if truth == told["label"]:
+        return answer + Markup(' <span class="none">· right</span>')
+    wrong = Markup(' <span class="none">· wrong, it is</span> <strong>{}</strong>')
+    return answer + wrong.format(plain(truth))
+
+
+def _strongest(tokens: Sequence[Mapping[str, Any]], place: str) -> Markup:
+    """The strongest words with their weights, for those who see no shades."""
+    ranked = sorted(range(len(tokens)), key=lambda at: (-abs(tokens[at]["weight"]), at))[:_NAMED]
+    named = [
+        Markup('<span class="named">{} {}</span>').format(
+            plain(tokens[at]["text"]),
+            _number(tokens[at]["weight"], "signed", place, f"tokens/{at}/weight"),
+        )
+        for at in ranked
+        if tokens[at]["weight"]
+    ]
+    if not named:
+        return Markup('<p class="note">No word changes the answer on its own.</p>')
+    return Markup('<p class="note">{}</p>').format(Markup(" · ").join(named))
+
+
+def _number(value: float, style: str, place: str, name: str) -> Markup:
+    text = shown(float(value), style)
+    if not place:
+        return Markup("<data value='{}'>{}</data>").format(f"{value:.17g}", text)
+    mark = '<data value="{}" data-explained="{}/{}" data-style="{}">{}</data>'
+    return Markup(mark).format(f"{value:.17g}", place, name, style, text)

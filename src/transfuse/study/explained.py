@@ -1,0 +1,76 @@
+"""Some test rows of a study, explained word by word for the model that it keeps."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfuse.answering import ModelFolder
+from transfuse.data import Table
+from transfuse.explaining import explain
+from transfuse.files import write_whole
+
+__all__ = ["EXPLAINED", "explained_rows"]
+
+EXPLAINED = "explained.json"
+"""The file's name in a study's folder."""
+
+_EACH = 2
+"""Rows of each kind."""
+
+
+def explained_rows(
+    folder: Path, model: ModelFolder, table: Table, scores: NDArray[np.floating[Any]]
+) -> None:
+    """Explain the surest right, the surest wrong and the least certain answers.
+
+    They are written as `explained.json`, from which the report draws. Of a task that does not give
+    one label a row nothing is written.
+
+    Args:
+        folder: The study's folder.
+        model: The model that is kept.
+        table: The test rows.
+        scores: The model's answers to them, [n, classes], before or after temperature scaling.
+    """
+    if model.task.kind != "classification" or not len(table):
+        return
+    targets = model.task.encode(table.labels(), table.name)
+    names = model.task.label_names
+    rows = []
+    for kind, row in _chosen(np.asarray(scores, dtype=np.float64), targets):
+        (text,) = table.take([row]).texts()
+        found = explain(model, text, label=names[int(scores[row].argmax())])
+        told = {"kind": kind, "row": row, "truth": names[int(targets[row])]}
+        rows.append({**told, **found.to_dict()})
+    told = {"labels": list(names), "rows": rows}
+    write_whole(folder / EXPLAINED, json.dumps(told, ensure_ascii=False, indent=1))
+
+
+def _chosen(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> Iterator[tuple[str, int]]:
+    """Rows by kind; those of other answers come first, so that one label does not take all."""
+    answers = scores.argmax(axis=1)
+    ranked = np.sort(scores, axis=1)
+    lead = ranked[:, -1] - ranked[:, -2]
+    right = answers == targets
+    # A stable order: the same scores always choose the same rows.
+    sure, unsure = np.argsort(-lead, kind="stable"), np.argsort(lead, kind="stable")
+    taken: set[int] = set()
+    for kind, order in (
+        ("right", sure[right[sure]]),
+        ("wrong", sure[~right[sure]]),
+        ("unsure", unsure),
+    ):
+        for row in _varied(order[~np.isin(order, list(taken))], answers):
+            taken.add(row)
+            yield kind, row
+
+
+def _varied(order: NDArray[np.int64], answers: NDArray[np.int64]) -> list[int]:
+    """The first row of each of the first answers; then the next ones, whatever they answer."""
+    firsts = np.sort(np.unique(answers[order], return_index=True)[1])[:_EACH]
+    rest = np.setdiff1d(np.arange(len(order)), firsts)[: _EACH - len(firsts)]
+    return [int(row) for row in order[np.sort(np.concatenate([firsts, rest]))]]
