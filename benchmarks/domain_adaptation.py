@@ -42,7 +42,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "learn": "shot",
         "train": {"epochs": 2, "batch_size": 64} | _FREE,
     },
-    "mcc": {"learn": ["source", "mcc"], "train": {"epochs": 1, "batch_size": 64} | _FREE},
     "frozen, source-only": {"learn": "source"} | _FROZEN,
     "frozen, coral": {"learn": "source", "align": "coral"} | _FROZEN,
     "frozen, oracle": {"learn": "target"} | _FROZEN,

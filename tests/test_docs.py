@@ -17,9 +17,11 @@ import transfuse
 from transfuse.alignment import ALIGNMENTS
 from transfuse.balancing import BALANCERS
 from transfuse.cli.app import app
+from transfuse.compression import COMPRESSIONS
 from transfuse.data import AUGMENTATIONS, Cleaning, Splitting
 from transfuse.errors import RecipeError
 from transfuse.evaluation import METRICS
+from transfuse.fusion import ANSWERS, MERGES
 from transfuse.models import FUSIONS
 from transfuse.objectives import OBJECTIVES
 from transfuse.recipe import MethodHelp, OptionHelp, describe, read_recipe
@@ -35,7 +37,8 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
 }
-# Methods by the key of a recipe that names them, which is their folder too.
+# Methods by the key of a recipe that names them, which is their folder too; the last three are
+# all named by `then`.
 METHODS: Mapping[str, Mapping[str, type]] = {
     "model": MODELS,
     "tune": TUNINGS,
@@ -44,6 +47,9 @@ METHODS: Mapping[str, Mapping[str, type]] = {
     "balance": BALANCERS,
     "align": ALIGNMENTS,
     "task": TASKS,
+    "answers": ANSWERS,
+    "merge": MERGES,
+    "compress": COMPRESSIONS,
 }
 SETTINGS = {
     "docs/recipes.md": (TableChoice, Cleaning, Splitting, Training, Comparison),

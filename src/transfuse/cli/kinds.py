@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from transfuse.balancing import BALANCERS
+from transfuse.compression import COMPRESSIONS
 from transfuse.data import AUGMENTATIONS, Cleaning, Splitting
 from transfuse.evaluation import METRICS
+from transfuse.fusion import ANSWERS, MERGES
 from transfuse.models import FUSIONS
 from transfuse.objectives import OBJECTIVES
 from transfuse.recipe import MethodHelp, describe
@@ -25,6 +27,9 @@ def all_kinds() -> dict[str, tuple[str, Mapping[str, MethodHelp]]]:
         "learn": ("what is learned, on which rows", OBJECTIVES),
         "fusion": ("what several tasks share beside the encoder", FUSIONS),
         "balance": ("how the losses are weighed", BALANCERS),
+        "answers": ("after training: fusing what models answer", ANSWERS),
+        "merge": ("after training: merging weights", MERGES),
+        "compress": ("after training: smaller and faster", COMPRESSIONS),
         "task": ("what a prediction is", TASKS),
         "augment": ("ways to make more of few texts", AUGMENTATIONS),
         "data": ("settings of each table under `data`", {"table": TableChoice}),

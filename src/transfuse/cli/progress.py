@@ -168,25 +168,46 @@ class StudyProgress(_Live, Watcher):
 
 
 class RowProgress(_Live):
-    """Shows how many rows of a file are done.
+    """Shows how many rows of a file are done, how fast, and the time left.
 
     Args:
         what: What is done to them.
         rows: How many there are.
+        unit: What is counted a second. Default: nothing.
     """
 
-    def __init__(self, what: str, rows: int | None = None) -> None:
+    def __init__(self, what: str, rows: int | None = None, unit: str = "") -> None:
         super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
         )
-        self.task = self.bar.add_task(what, total=rows)
+        self.task = self.bar.add_task(what, total=rows, speed="")
+        self.unit = unit
+        self.done = 0
+        self.began: float | None = None
 
     def __call__(self, rows: int, total: int | None = None) -> None:
         """Some more rows are done."""
-        self.bar.update(self.task, advance=rows, total=total)
+        now = time.monotonic()
+        if self.began is None:
+            # The first rows may have been done by an earlier call, and the model warms up on them.
+            self.began = now
+        else:
+            self.done += rows
+        self.bar.update(self.task, advance=rows, total=total, speed=self.speed(now))
+
+    def speed(self, now: float) -> str:
+        """How fast it goes, in words; empty as long as nobody can know.
+
+        Args:
+            now: The time, as `time.monotonic` gives it.
+        """
+        if not self.unit or self.began is None or not self.done or now <= self.began:
+            return ""
+        return f"{self.done / (now - self.began):,.0f} {self.unit}/s"
 
 
 def named(key: RunKey) -> str:

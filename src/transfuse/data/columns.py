@@ -30,6 +30,9 @@ WRITTEN = (Role.TEXT, Role.SOURCE, Role.TARGET)
 _CHUNK = 1000
 """Rows of a chunk, on average, below which columns are put together."""
 
+_CRUMB = 1_000_000
+"""Bytes of a chunk, on average, from which it is none of the crumbs."""
+
 
 def new_dataset(columns: pa.Table) -> datasets.Dataset:
     """Arrow columns as a dataset, without copying them but where they lie in crumbs.
@@ -45,9 +48,11 @@ def new_dataset(columns: pa.Table) -> datasets.Dataset:
         if pa.types.is_dictionary(field.type):
             decoded = plain.column(place).cast(field.type.value_type)
             plain = plain.set_column(place, field.name, decoded)
-    if any(column.num_chunks > 1 + plain.num_rows // _CHUNK for column in plain.columns):
+    chunks = max((column.num_chunks for column in plain.columns), default=0)
+    if chunks > 1 + plain.num_rows // _CHUNK and plain.nbytes < chunks * _CRUMB:
         # Rows that were picked one by one are slices of one buffer, and each would take the whole
-        # of it along to another process.
+        # of it along to another process. A mapped file of very long texts has few rows in a chunk
+        # too, and stays where it is.
         plain = plain.combine_chunks()
     return datasets.Dataset(plain, fingerprint=fresh_fingerprint())
 

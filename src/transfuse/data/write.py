@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from transfuse.data.table import Table
 from transfuse.errors import DataError, Problem
 
-__all__ = ["RowWriter", "write_table", "writing"]
+__all__ = ["RowWriter", "check_kind", "write_table", "writing"]
 
 _ROWS = 10_000
 """Rows of a table that are written at a time."""
@@ -113,6 +113,22 @@ _WRITERS: dict[str, Callable[[Path], RowWriter]] = {
 }
 
 
+def check_kind(path: Path) -> str:
+    """The kind of a file that can be written: its suffix in lower case.
+
+    Args:
+        path: The file, which need not be there.
+
+    Raises:
+        DataError: If the suffix names no kind that can be written.
+    """
+    kind = path.suffix.lower()
+    if kind not in _WRITERS:
+        known = ", ".join(_WRITERS)
+        raise DataError(Problem(str(path), f"unknown kind of file {kind!r}", f"one of {known}"))
+    return kind
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[RowWriter]:
     """A writer of a new file, which is there whole when the block ends well, or not at all.
@@ -123,10 +139,7 @@ def writing(path: Path) -> Iterator[RowWriter]:
     Raises:
         DataError: If the suffix names no kind that can be written.
     """
-    kind = path.suffix.lower()
-    if kind not in _WRITERS:
-        known = ", ".join(_WRITERS)
-        raise DataError(Problem(str(path), f"unknown kind of file {kind!r}", f"one of {known}"))
+    kind = check_kind(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")
     try:

@@ -9,28 +9,27 @@ __all__ = ["AS_IT_IS", "shrinking"]
 
 AS_IT_IS = "as-it-is"
 
-_HALF_WIDTH = {"prune_width": {"keep": 0.5}}
-_HALF_LAYERS = {"prune_layers": {"keep": 0.5}}
+_OWN_WORDS = {"trim_vocabulary": {"frequent": 2000}}
 
 _CANDIDATES: dict[str, tuple[str, tuple[Any, ...]]] = {
     AS_IT_IS: ("As it is", ()),
-    "vocabulary": ("Words of the domain only", ("trim_vocabulary",)),
+    "vocabulary": ("Words of the domain only", (_OWN_WORDS,)),
     "onnx": ("ONNX", ("onnx",)),
     "int8": ("8 bits", ("int8",)),
     "openvino": ("8 bits, OpenVINO", ("openvino",)),
-    "words-int8": ("Own words, 8 bits", ("trim_vocabulary", "int8")),
-    "words-openvino": ("Own words, 8 bits, OpenVINO", ("trim_vocabulary", "openvino")),
+    "words-int8": ("Own words, 8 bits", (_OWN_WORDS, "int8")),
+    "words-openvino": ("Own words, 8 bits, OpenVINO", (_OWN_WORDS, "openvino")),
     "width-openvino": (
         "Half the width, own words, 8 bits",
-        (_HALF_WIDTH, "trim_vocabulary", "openvino"),
+        ("prune_width", _OWN_WORDS, "openvino"),
     ),
     "layers-openvino": (
         "Half the layers, own words, 8 bits",
-        (_HALF_LAYERS, "trim_vocabulary", "openvino"),
+        ("prune_layers", _OWN_WORDS, "openvino"),
     ),
     "layers-width-openvino": (
         "Half of both, own words, 8 bits",
-        (_HALF_LAYERS, _HALF_WIDTH, "trim_vocabulary", "openvino"),
+        ("prune_layers", "prune_width", _OWN_WORDS, "openvino"),
     ),
 }
 """What is tried, by name: a title and the stages."""
