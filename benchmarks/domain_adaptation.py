@@ -31,20 +31,24 @@ DOMAINS = (
     "sports_outdoors",
     "toys_games",
 )
-_FREE: dict[str, Any] = {"select": "information_maximisation", "evaluations": 6}
-_FROZEN: dict[str, Any] = {"tune": "frozen", "train": {}}
 _SOURCE_ONLY = "source-only"
 RECIPES: dict[str, dict[str, Any]] = {
     _SOURCE_ONLY: {"learn": "source"},
-    "oracle": {"learn": "target", "train": {"epochs": 3, "batch_size": 64}},
+    "oracle": {"learn": "target"},
+    "coral": {"learn": "source", "align": "coral"},
+    "linear_ot": {"learn": "source", "align": "linear_ot"},
+    "subspace": {"learn": "source", "align": "subspace"},
     "shot": {
         "model": {"name": f"@{_SOURCE_ONLY}", "max_length": 128},
+        "tune": {"top": {"layers": 1}},
         "learn": "shot",
-        "train": {"epochs": 2, "batch_size": 64} | _FREE,
+        "train": {
+            "epochs": 2,
+            "batch_size": 64,
+            "select": "information_maximisation",
+            "evaluations": 6,
+        },
     },
-    "frozen, source-only": {"learn": "source"} | _FROZEN,
-    "frozen, coral": {"learn": "source", "align": "coral"} | _FROZEN,
-    "frozen, oracle": {"learn": "target"} | _FROZEN,
 }
 
 
@@ -80,8 +84,7 @@ def _study(path: str, domain: str, seeds: Sequence[int]) -> Path:
             "source": {"path": path, "where": {"domain": others, "split": "train"}},
         },
         "split": {"by": "column", "validation": 0.0},
-        "tune": {"top": {"layers": 1}},
-        "train": {"epochs": 1, "batch_size": 64},
+        "tune": "frozen",
         "study": {"seeds": list(seeds), "baselines": [_SOURCE_ONLY], "keep": "none"},
         "recipes": RECIPES,
     }

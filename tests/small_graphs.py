@@ -52,13 +52,13 @@ def as_folder(network: Network, folder: Path, task: Task | None = None) -> Model
     return load_model(folder, Engine())
 
 
+def labelled(folder: ModelFolder, rows: list[str]) -> Table:
+    """Texts labelled by what a model says of them, so that it scores 1."""
+    return Table.from_dict({"text": rows, "label": folder.predict(rows)}, roles={})
+
+
 def evidence(folder: ModelFolder, train: int = 60, validation: int = 80) -> Evidence:
-    """Texts labelled by what the model says of them, so that it scores 1."""
-
-    def table(rows: list[str]) -> Table:
-        return Table.from_dict({"text": rows, "label": folder.predict(rows)}, roles={})
-
-    return Evidence(table(texts(train, 1)), table(texts(validation, 2)))
+    return Evidence(labelled(folder, texts(train, 1)), labelled(folder, texts(validation, 2)))
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -15,9 +15,11 @@ from typer.main import get_command
 
 import transfuse
 from transfuse.alignment import ALIGNMENTS
+from transfuse.answering.doubt import Doubt
 from transfuse.balancing import BALANCERS
 from transfuse.cli.app import app
 from transfuse.compression import COMPRESSIONS
+from transfuse.compression.recovery import Recovery
 from transfuse.data import AUGMENTATIONS, Cleaning, Splitting
 from transfuse.errors import RecipeError
 from transfuse.evaluation import METRICS
@@ -54,6 +56,10 @@ METHODS: Mapping[str, Mapping[str, type]] = {
 SETTINGS = {
     "docs/recipes.md": (TableChoice, Cleaning, Splitting, Training, Comparison),
     "docs/data.md": tuple(AUGMENTATIONS.values()),
+    "docs/uncertainty.md": (Doubt,),
+    "docs/methods/compress/prune_width.md": (Recovery,),
+    "docs/methods/compress/prune_layers.md": (Recovery,),
+    "docs/methods/compress/prune_heads.md": (Recovery,),
 }
 # What a part of a recipe is tried on.
 WHOLE = {"model": "some-model", "data": {"target": "mine.csv", "source": "theirs.csv"}}
@@ -100,6 +106,8 @@ def written(value: Any) -> str:
     """A value as a recipe writes it."""
     if isinstance(value, list):
         return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {written(one)}" for key, one in value.items()) + "}"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float) and 0 < value < 0.01:

@@ -16,7 +16,9 @@ from transfuse.answering.exported import ONNX, OnnxModel
 from transfuse.compression import export as exporting
 from transfuse.compression.export import Onnx, export, greatest_difference, to_onnx
 from transfuse.compression.invariance import batch_invariance, invariance_told
+from transfuse.compression.quantise import with_graph
 from transfuse.compression.rows import rows_to_choose, rows_to_fit
+from transfuse.compression.sensitivity import logit_error
 from transfuse.data import Table
 from transfuse.errors import DataError, ModelError
 from transfuse.models import (
@@ -59,12 +61,18 @@ def test_a_decoder_with_its_own_head(tmp_path: Path) -> None:
 
 
 def test_a_bag_of_token_vectors(tmp_path: Path) -> None:
+    from transfuse.compression.onnx_graph import quantised, read_graph, tables
+
     pretrained = load_encoder(save_tiny("bert", tmp_path))
     encoder = distil_static(pretrained, store=Store(tmp_path / "kept"), engine=Engine(), dim=24)
     assert isinstance(encoder, StaticEncoder)
     network = Network.for_text(encoder, {"target": LinearHead(encoder.dim, 2)}).eval()
     (model,) = agrees(network, {"target": MOOD}).values()
     assert model.scores(["", "   "]).shape == (2, 2)
+    graph = read_graph(model.files.path / ONNX)
+    coarse = with_graph(model, quantised(graph, tables(graph)), "int8")
+    assert coarse.size < 0.5 * model.size
+    assert logit_error(coarse.logits(texts(40)), model.logits(texts(40))) < 1e-3
 
 
 def test_several_tasks_are_outputs_of_one_graph(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from small_graphs import as_folder, classifier, evidence, silent, texts
-from transfuse.answering import ModelFolder, load_model
+from small_graphs import as_folder, classifier, evidence, head_mean, labelled, silent, texts
+from transfuse.answering import Evidence, ModelFolder, load_model
 from transfuse.answering.exported import ONNX, OnnxModel, OpenVinoModel
 from transfuse.answering.runtime import run_onnx
 from transfuse.compression.bfloat16 import BFloat16
@@ -94,9 +95,8 @@ def test_a_product_is_off_by_no_more_than_its_steps(
 
 def test_rows_do_not_see_each_other() -> None:
     rng = np.random.default_rng(0)
-    model = quantised(
-        product(rng.standard_normal((24, 16)).astype(np.float32), gemm=False), ["layer"]
-    )
+    weight = rng.standard_normal((24, 16)).astype(np.float32)
+    model = quantised(product(weight, gemm=False), ["layer"])
     rows = rng.standard_normal((4, 24)).astype(np.float32)
     loud = rows.copy()
     loud[1:] *= 1000
@@ -111,6 +111,8 @@ def test_narrow_products_stay_as_they_are() -> None:
 
 # Whole models
 
+OUTLIER = "encoder.layer.1.intermediate.dense"
+
 
 @pytest.fixture(scope="module")
 def outlier_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
@@ -124,13 +126,21 @@ def outlier_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
         block = network.encoder.backbone.encoder.layer[1]  # type: ignore[union-attr]
         block.intermediate.dense.weight[:, 3] = 0
         block.output.LayerNorm.weight[3] = 0
-    return as_folder(network, folder / "model")
+        network.heads["target"].classifier.bias.sub_(head_mean(network))  # type: ignore[union-attr]
+    opened = as_folder(network, folder / "model")
+    return replace(opened, model=onnx_model(opened))
+
+
+@pytest.fixture
+def small_graph(small_folder: ModelFolder, small_onnx: OnnxModel) -> ModelFolder:
+    """The small folder with its graph, which spares each test an export."""
+    return replace(small_folder, model=small_onnx)
 
 
 def test_int8_is_smaller_and_nearly_the_same(
-    small_folder: ModelFolder, small_onnx: OnnxModel
+    small_graph: ModelFolder, small_onnx: OnnxModel
 ) -> None:
-    made = Int8(tolerance=0.1).make([small_folder], evidence(small_folder), 0, silent)
+    made = Int8(tolerance=0.1).make([small_graph], evidence(small_graph), 0, silent)
     assert isinstance(made.model, OnnxModel)
     told = made.told
     assert made.model.size == told["bytes"] < 0.6 * told["bytes_before"]
@@ -144,7 +154,8 @@ def test_int8_is_smaller_and_nearly_the_same(
 
 
 def test_a_kept_layer_makes_the_error_smaller(outlier_folder: ModelFolder) -> None:
-    plain = onnx_model(outlier_folder)
+    plain = outlier_folder.model
+    assert isinstance(plain, OnnxModel)
     graph = read_graph(plain.files.path / ONNX)
     layers, asked = [*tables(graph), *products(graph)], texts(40)
     wanted = plain.logits(asked)
@@ -154,25 +165,30 @@ def test_a_kept_layer_makes_the_error_smaller(outlier_folder: ModelFolder) -> No
 
     errors = {layer: error([layer]) for layer in layers}
     worst = max(errors, key=errors.__getitem__)
-    assert worst == "encoder.layer.1.intermediate.dense"
+    assert worst == OUTLIER
     assert error([layer for layer in layers if layer != worst]) < 0.5 * error(layers)
     assert error([]) == 0
 
 
 def test_int8_keeps_layers_until_the_score_is_kept(outlier_folder: ModelFolder) -> None:
-    rows = evidence(outlier_folder, 30, 200)
-    made = Int8(tolerance=0.0, rows=20).make([outlier_folder], rows, 0, silent)
+    plain = outlier_folder.model
+    assert isinstance(plain, OnnxModel)
+    graph, asked = read_graph(plain.files.path / ONNX), texts(1500)
+    every = with_graph(plain, quantised(graph, [*tables(graph), *products(graph)]), "int8")
+    sides = [model.scores(asked).argmax(1) for model in (plain, every)]
+    # Rows that 8 bits answer otherwise, among others: score is lost until layers are kept.
+    flipped = [text for text, *both in zip(asked, *sides, strict=True) if both[0] != both[1]]
+    assert len(flipped) > 10
+    rows = labelled(outlier_folder, [*flipped[:20], *texts(20, 7)])
+    made = Int8(tolerance=0.1, rows=20).make(
+        [outlier_folder], Evidence(labelled(outlier_folder, texts(30, 1)), rows), 0, silent
+    )
     told = made.told
-    assert told["loss"] <= 0
-    assert told["kept"]
-    assert told["kept"][0] == next(iter(told["sensitivity"]))
-    assert "encoder.layer.1.intermediate.dense" in told["kept"]
-    assert told["tries"][0] == {
-        "kept": 0,
-        "score": told["tries"][0]["score"],
-        "loss": pytest.approx(told["tries"][0]["loss"]),
-    }
-    assert told["tries"][0]["loss"] > 0
+    assert told["tries"][0]["kept"] == 0
+    assert told["tries"][0]["loss"] > 0.1
+    assert told["loss"] <= 0.1
+    assert told["kept"][0] == next(iter(told["sensitivity"])) == OUTLIER
+    assert told["bytes"] > every.size
 
 
 def test_bfloat16_halves_the_file(small_folder: ModelFolder, tmp_path: Path) -> None:
@@ -189,13 +205,13 @@ def test_bfloat16_halves_the_file(small_folder: ModelFolder, tmp_path: Path) -> 
 
 
 def test_openvino_is_calibrated_and_runs_without_us(
-    small_folder: ModelFolder, tmp_path: Path
+    small_graph: ModelFolder, small_folder: ModelFolder, tmp_path: Path
 ) -> None:
     pytest.importorskip("nncf")
     from transfuse.answering import write_folder
 
     rows = evidence(small_folder)
-    made = OpenVino(tolerance=0.1, rows=20).make([small_folder], rows, 0, silent)
+    made = OpenVino(tolerance=0.1, rows=20).make([small_graph], rows, 0, silent)
     assert isinstance(made.model, OpenVinoModel)
     assert 0 < made.told["logit_error"] < 0.05
     assert made.told["batch_invariant"]
@@ -210,16 +226,16 @@ def test_openvino_is_calibrated_and_runs_without_us(
     )
     opened = load_model(tmp_path / "ov")
     asked = [*texts(10), "", "中文"]
-    np.testing.assert_allclose(opened.scores(asked), small_folder.scores(asked), atol=0.1)
+    np.testing.assert_allclose(opened.scores(asked), small_folder.scores(asked), atol=0.2)
     assert opened.scores([]).shape == (0, 2)
     command = [sys.executable, "-W", "error", str(tmp_path / "ov" / "example.py"), "good film"]
     assert '"good":' in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_openvino_in_32_bits_changes_nothing(small_folder: ModelFolder) -> None:
+def test_openvino_in_32_bits_changes_nothing(small_graph: ModelFolder) -> None:
     pytest.importorskip("openvino")
-    rows = evidence(small_folder, 10, 10)
-    made = OpenVino(precision="fp32", rows=10).make([small_folder], rows, 0, silent)
+    rows = evidence(small_graph, 10, 10)
+    made = OpenVino(precision="fp32", rows=10).make([small_graph], rows, 0, silent)
     assert made.told["logit_error"] < 1e-8
     assert made.told["loss"] == 0
 
@@ -236,7 +252,7 @@ def test_options_are_checked(kind: Any) -> None:
 class Layers:
     """Ten layers, of which each costs a known loss where it has few bits."""
 
-    losses = {f"layer {number}": 0.001 * number for number in range(10)}
+    losses: ClassVar = {f"layer {number}": 0.001 * number for number in range(10)}
 
     def search(self, tolerance: float, floor: float = 0.0) -> Search[frozenset[str]]:
         def loss(kept: frozenset[str]) -> float:
@@ -267,7 +283,7 @@ def test_no_more_layers_are_kept_than_must_be(tolerance: float) -> None:
 def test_errors_are_measured_when_they_are_needed_or_wanted() -> None:
     assert Layers().search(1.0).run()[1]["sensitivity"] == {}
     errors = Layers().search(1.0).run(always=True)[1]["sensitivity"]
-    assert list(errors)[0] == "layer 9"
+    assert next(iter(errors)) == "layer 9"
     assert len(errors) == 10
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 import transformers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
@@ -117,6 +117,7 @@ texts_strategy = st.lists(words | signs, min_size=1, max_size=6)
 
 @pytest.mark.parametrize("characters", ["all", "seen"])
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30)
 @given(learnt=st.lists(words, min_size=1, max_size=4), asked=texts_strategy)
 def test_a_text_whose_tokens_all_stay_is_cut_as_before(kind, characters, learnt, asked):
     before, after, kept = trimmed(kind, learnt, characters)
@@ -129,6 +130,7 @@ def test_a_text_whose_tokens_all_stay_is_cut_as_before(kind, characters, learnt,
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"WordLevel"}))
+@settings(max_examples=30)
 @given(learnt=st.lists(words, min_size=1, max_size=3), asked=texts_strategy)
 def test_what_could_be_spelt_can_still_be_spelt(kind, learnt, asked):
     before, after, _ = trimmed(kind, learnt)

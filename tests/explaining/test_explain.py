@@ -15,6 +15,7 @@ from transfuse.explaining import Explanation, explain, explain_many
 from transfuse.tasks import Classification, MultiLabel, Regression
 from transfuse.transfer.classical import fit_classical
 
+WEIGHTS = {"charm": 2.0, "broke": -3.0, "👍🏽": 1.0, "很好": 1.5}
 TEXT = "the film was good and very fine but so poor"
 
 
@@ -22,14 +23,13 @@ class Linear(Answerer):
     """Answers whose log-odds are sums over words."""
 
     parameters = 0  # type: ignore[assignment]
-    weights = {"charm": 2.0, "broke": -3.0, "👍🏽": 1.0, "很好": 1.5}
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         self.asked.append(list(texts))
-        return linear(texts, self.weights)
+        return linear(texts, WEIGHTS)
 
     def save(self, folder: Path) -> None:
         raise NotImplementedError

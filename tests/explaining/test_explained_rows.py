@@ -67,7 +67,8 @@ def test_the_rows_that_tell_most_are_chosen(tmp_path: Path) -> None:
     ]
     wrong = told["rows"][2]
     assert (wrong["label"], wrong["truth"]) == ("good", "bad")
-    assert wrong["tokens"][0] == {"text": "great", "start": 0, "end": 5, "weight": 3.0}
+    weight = pytest.approx(3.0)
+    assert wrong["tokens"][0] == {"text": "great", "start": 0, "end": 5, "weight": weight}
 
 
 def test_without_wrong_answers_there_are_none(tmp_path: Path) -> None:
@@ -92,8 +93,8 @@ def test_a_report_shows_them(tmp_path: Path) -> None:
     for title in ("Sure and right", "Sure and wrong", "Least certain"):
         assert title in body
     # What stands in a text is text.
-    assert "<b>bad" not in body
-    assert "&lt;b&gt;" in body
+    assert "<b>" not in body
+    assert "&lt;" in body
     assert 'class="against"' in body
     told = json.loads((tmp_path / "explained.json").read_text(encoding="utf-8"))
     for place, value in re.findall(r'<data value="([^"]*)" data-explained="([^"]*)"', body):

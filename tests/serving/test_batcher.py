@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfuse.serving import Batcher, FullError, StoppedError
+from transfuse.serving.answers import text_bytes
 
 
 class Work:
@@ -94,7 +95,7 @@ def test_texts_that_come_while_the_thread_is_busy_are_answered_together() -> Non
 def test_an_idle_server_does_not_wait_for_others() -> None:
     seconds: list[float] = []
 
-    async def ask(batcher: Batcher[str], _: Work) -> None:
+    async def ask(batcher: Batcher[str], work: Work) -> None:
         for _ in range(3):
             began = time.perf_counter()
             await batcher.answer(["a"])
@@ -144,7 +145,7 @@ def test_long_texts_make_smaller_batches() -> None:
     async def ask(batcher: Batcher[str], _: Work) -> None:
         await batcher.answer(["字" * 5000] * 20 + ["short"] * 20)
 
-    work = batching(ask, max_batch=20)
+    work = batching(ask, max_batch=20, weigh=text_bytes)
     assert [len(batch) for batch in work.batches][:3] == [8, 8, 20]
 
 
@@ -168,6 +169,28 @@ def test_a_full_queue_turns_away_and_takes_again() -> None:
         assert await batcher.answer(["f"] * 4) == ["ff"] * 4
 
     batching(ask, queue=4)
+
+
+def test_a_queue_that_moves_slowly_is_full_early() -> None:
+    async def ask(batcher: Batcher[str], work: Work) -> None:
+        first = await blocked(batcher, work)
+        await asyncio.sleep(0.1)
+        work.open.set()
+        await first
+        # About ten texts a second were measured.
+        again = await blocked(batcher, work)
+        # However many come at once, an empty queue takes them;
+        many = asyncio.create_task(batcher.answer(["a"] * 50))
+        await asyncio.sleep(0)
+        # those behind them would have to wait for some five seconds.
+        with pytest.raises(FullError) as full:
+            await batcher.answer(["b"])
+        assert 4 < full.value.seconds < 60
+        work.open.set()
+        await asyncio.gather(again, many)
+        assert await batcher.answer(["b"]) == ["bb"]
+
+    batching(ask, patience=2.0)
 
 
 def test_the_time_to_come_back_is_measured() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.answering.calibration import Calibration
+from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.folder import ModelFolder
 from transfuse.errors import ModelError, Problem
 from transfuse.evaluation.abstention import fit_abstention, risk_coverage
@@ -55,6 +56,9 @@ class Doubt:
     """Labelled rows that the model has not learnt from. Default: the validation rows' answers that
     the model folder keeps."""
 
+    disagreement: bool = False
+    """Whether an ensemble says how far its members are apart. Default: no."""
+
     def __post_init__(self) -> None:
         for name in ("sets", "risk", "certainty"):
             value = getattr(self, name)
@@ -83,6 +87,9 @@ class Doubting:
     notes: tuple[str, ...] = ()
     """What was fitted and what it promises, one sentence each."""
 
+    disagreement: bool = False
+    """Whether an ensemble says how far its members are apart."""
+
     @classmethod
     def fit(cls, doubt: Doubt, model: ModelFolder, rows: Calibration | None) -> "Doubting":
         """Fit what is asked for.
@@ -104,8 +111,11 @@ class Doubting:
         if kind == "multilabel" and doubt.sets is not None:
             what = "answers with several labels a row"
             raise ModelError(Problem(where, what, "one label or a number", "Leave --sets out."))
+        if doubt.disagreement and not isinstance(model.model, Ensemble):
+            fix = "Leave --disagreement out."
+            raise ModelError(Problem(where, "is one model", "an ensemble of several", fix))
         if not doubt.needs_rows:
-            return cls(threshold=threshold)
+            return cls(threshold=threshold, disagreement=doubt.disagreement)
         if rows is None:
             raise ModelError(
                 Problem(
@@ -139,7 +149,7 @@ class Doubting:
                 f"{len(rows):,} held-out rows {found.coverage:.1%} are answered, "
                 f"{found.measured:.1%} of these wrongly."
             )
-        return cls(sets, interval, threshold, tuple(notes))
+        return cls(sets, interval, threshold, tuple(notes), doubt.disagreement)
 
     def measure(self, task: Task, rows: Calibration) -> dict[str, float]:
         """How the rules do on labelled rows.

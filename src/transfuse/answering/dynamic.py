@@ -1,12 +1,15 @@
-"""A network whose weights are mixed anew for every text: an ancestor, deltas, and a router.
+"""A network whose weights are mixed anew for every text: one model, deltas to others, a router.
 
-The weights for text x are θ(x) = θ₀ + Σ_t g_t(x) δ_t. They are never built: a linear layer gives
-x W₀ᵀ + Σ_t g_t (x Δ_tᵀ), so texts of one batch can have weights of their own.
+The weights for text x are θ(x) = Σ_t g_t(x) θ_t with shares that sum to 1, which is
+θ_1 + Σ_{t>1} g_t(x) (θ_t - θ_1): of T models one is kept whole and the others as deltas to it. The
+mixed weights are never built: a linear layer gives x W_1ᵀ + Σ_t g_t (x Δ_tᵀ), so that texts of one
+batch can have weights of their own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +22,16 @@ from torch.nn import functional
 
 from transfuse.answering.base import Answerer, Open
 from transfuse.data import Ragged, evaluation_batches
-from transfuse.models import Batch, Network, TextEncoder, load_network, save_network
+from transfuse.models import (
+    Batch,
+    Engine,
+    LinearHead,
+    Network,
+    TextEncoder,
+    load_network,
+    probe_engine,
+    save_network,
+)
 
 __all__ = ["DynamicModel", "mixable_names"]
 
@@ -37,15 +49,17 @@ class DynamicModel(Answerer):
     """A network whose weights are mixed anew for every text.
 
     Args:
-        network: The ancestor with the head of all labels.
-        deltas: What each model adds to weights of the network, by their names there.
+        network: The first model, with a head of all labels.
+        deltas: What each further model adds to weights of the network, by their names there.
         router: Weights of the router on a text's mean token vector, [models, d], and bias,
             [models].
+        engine: The arithmetic that it answers with. Default: what the probe finds fastest here.
     """
 
     network: Network
     deltas: tuple[Mapping[str, torch.Tensor], ...]
     router: tuple[torch.Tensor, torch.Tensor]
+    engine: Engine | None = None
 
     @property
     def parameters(self) -> int:
@@ -67,23 +81,38 @@ class DynamicModel(Answerer):
                 found = logits.softmax(-1)
         return found.double().numpy()
 
+    @cached_property
+    def _ready(self) -> "tuple[Engine, DynamicModel]":
+        """The arithmetic, and the model in its number type; heads stay in 32 bits."""
+        engine = self.engine or probe_engine()
+        network = self.network.copied_as(engine.dtype)
+        for name, head in self.network.copied_as(torch.float32).heads.items():
+            if isinstance(head, LinearHead):
+                network.heads[name] = head
+        types = {name: value.dtype for name, value in network.named_parameters()}
+        deltas = tuple(
+            {name: value.to(types[name]) for name, value in delta.items()} for delta in self.deltas
+        )
+        return engine, DynamicModel(network, deltas, self.router, engine)
+
     def logits(self, texts: Sequence[str]) -> torch.Tensor:
         """Logits of texts, [n, outputs]."""
+        engine, ready = self._ready
         rows = self.network.encoder.preprocess(texts)
         gates = self.gates_of(rows)
         (head,) = self.network.heads.values()
         found = torch.empty(len(rows), int(head.outputs))  # type: ignore[arg-type]
         chosen = gates.argmax(1).numpy()
-        with torch.inference_mode():
+        with torch.inference_mode(), engine.apply(ready.network):
             for model in np.unique(chosen):
-                # Texts of one model together: the deltas of the others are then mostly left out.
+                # Texts of one model together: those of others are then mostly left out.
                 own = np.flatnonzero(chosen == model)
                 for some in evaluation_batches(rows.lengths[own], _BATCH_TOKENS):
                     places = own[some]
                     batch = self.network.encoder.collate(rows.take(places))
-                    with self.mixing(gates[places]):
-                        (given,) = self.network(batch).logits.values()
-                    found[places] = given
+                    with ready.mixing(gates[places]):
+                        (given,) = ready.network(batch).logits.values()
+                    found[places] = given.float()
         return found
 
     def gates(self, texts: Sequence[str]) -> torch.Tensor:
@@ -122,13 +151,17 @@ class DynamicModel(Answerer):
         Yields:
             Nothing.
         """
-        active = [number for number in range(len(self.deltas)) if bool(gates[:, number].any())]
+        active = [
+            (gates[:, number], delta)
+            for number, delta in enumerate(self.deltas, start=1)
+            if bool(gates[:, number].any())
+        ]
         handles = []
-        for name, module in self.network.named_modules():
+        for name, module in self.network.named_modules() if active else ():
             parts = [
-                (gates[:, number], weight, self.deltas[number].get(f"{name}.bias"))
-                for number in active
-                if (weight := self.deltas[number].get(f"{name}.weight")) is not None
+                (gate.to(weight.dtype), weight, delta.get(f"{name}.bias"))
+                for gate, delta in active
+                if (weight := delta.get(f"{name}.weight")) is not None
             ]
             if parts:
                 handles.append(module.register_forward_hook(_adding(parts)))
@@ -154,7 +187,7 @@ class DynamicModel(Answerer):
     def load(cls, folder: Path, open_member: Open) -> Self:
         """See `Answerer.load`."""
         router = load_file(folder / _ROUTER)
-        deltas: list[dict[str, torch.Tensor]] = [{} for _ in router["bias"]]
+        deltas: list[dict[str, torch.Tensor]] = [{} for _ in router["bias"][1:]]
         for key, value in load_file(folder / _DELTAS).items():
             number, _, name = key.partition(":")
             deltas[int(number)][name] = value

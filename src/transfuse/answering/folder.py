@@ -20,8 +20,8 @@ from transfuse.answering.about import ABOUT, FORMAT, ROWS, read_about
 from transfuse.answering.base import Answerer, Kept
 from transfuse.answering.cascade import Cascade
 from transfuse.answering.classical import ClassicalModel
-from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.dynamic import DynamicModel
+from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.entailment import EntailmentModel
 from transfuse.answering.exported import OnnxModel, OpenVinoModel
 from transfuse.data import Table

@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -82,8 +83,11 @@ class Parts:
             self.flush()
             if not self.done:
                 shutil.rmtree(self.folder, ignore_errors=True)
+        # While it is still held: whoever comes next makes a file of their own. Where an open file
+        # cannot be removed it stays, and does no harm.
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink()
         self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def add(self, answers: pa.Table) -> None:
         """Keeps the answers to the next rows.

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from transfuse.answering.calibration import Calibration
 from transfuse.answering.doubt import Doubt, Doubting
+from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.folder import ModelFolder
 from transfuse.answering.parts import Parts
 from transfuse.answering.prediction import Prediction, as_columns, new_columns, predictions
@@ -51,8 +52,7 @@ def predict_texts(
     """
     if not texts:
         return []
-    scores = model.scores(mended_texts(model, texts))
-    return predictions(model.task, scores, doubting or Doubting())
+    return _judged(model, texts, doubting or Doubting())
 
 
 def fit_doubt(
@@ -97,9 +97,11 @@ def predict_file(
 
     The columns of the file stay as they are, in their order. After them come `prediction`,
     `confidence` (but for numbers) and, if asked for, `probability_LABEL` for each label,
-    `prediction_set` (or `prediction_low` and `prediction_high` for numbers) and `abstained`, where
-    the prediction is empty. The new file appears whole or not at all; a call that is stopped or
-    killed leaves its answers in a hidden folder beside it, and the same call goes on from there.
+    `prediction_set` (or `prediction_low` and `prediction_high` for numbers), `abstained`, where
+    the prediction is empty, and an ensemble's `disagreement`.
+
+    The new file appears whole or not at all. A call that is stopped or killed leaves its answers in
+    a hidden folder beside it, and the same call goes on from there.
 
     Args:
         model: The model.
@@ -194,12 +196,20 @@ def _answer(
     """Answer the rows that are not answered yet, block by block."""
     left = texts.dataset.select_columns([texts.column]).select(range(parts.done, len(texts)))
     for some in left.with_format("arrow").iter(_ROWS) if len(left) else ():
-        scores = model.scores(mended_texts(model, some.column(0).to_pylist()))
-        found = predictions(model.task, scores, doubting)
+        found = _judged(model, some.column(0).to_pylist(), doubting)
         parts.add(as_columns(found, kinds))
         if progress is not None:
             progress(some.num_rows, len(texts))
     parts.flush()
+
+
+def _judged(model: ModelFolder, texts: Sequence[str], doubting: Doubting) -> list[Prediction]:
+    mended = mended_texts(model, texts)
+    found = predictions(model.task, model.scores(mended), doubting)
+    if not doubting.disagreement or not isinstance(model.model, Ensemble):
+        return found
+    apart = model.model.disagreement(mended).tolist()
+    return [replace(one, disagreement=each) for one, each in zip(found, apart, strict=True)]
 
 
 def _check_free(where: str, wanted: Sequence[str], taken: Sequence[str]) -> None:

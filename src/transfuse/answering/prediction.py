@@ -27,6 +27,7 @@ class Prediction:
         probabilities: Probability of each label; empty for a number.
         labels: The labels of its prediction set; None where none was asked for.
         interval: The ends of its interval, for a number; None where none was asked for.
+        disagreement: How far an ensemble's members are apart; None where it was not asked for.
     """
 
     value: str | list[str] | float | None
@@ -34,6 +35,7 @@ class Prediction:
     probabilities: dict[str, float]
     labels: tuple[str, ...] | None = None
     interval: tuple[float, float] | None = None
+    disagreement: float | None = None
 
 
 def predictions(task: Task, scores: NDArray[Any], doubting: Doubting) -> list[Prediction]:
@@ -85,6 +87,8 @@ def as_columns(found: Sequence[Prediction], kinds: pa.Schema) -> pa.Table:
                 return one.value
             case "confidence":
                 return one.confidence
+            case "disagreement":
+                return one.disagreement
             case "prediction_set":
                 return one.labels
             case "prediction_low" | "prediction_high":
@@ -111,6 +115,8 @@ def new_columns(task: Task, probabilities: bool, doubt: Doubt) -> pa.Schema:
         names = ["prediction"]
         if doubt.sets is not None:
             names += ["prediction_low", "prediction_high"]
+        if doubt.disagreement:
+            names.append("disagreement")
         return pa.schema([(name, pa.float64()) for name in names])
     kinds = [
         ("prediction", labels if task.kind == "multilabel" else pa.string()),
@@ -122,4 +128,6 @@ def new_columns(task: Task, probabilities: bool, doubt: Doubt) -> pa.Schema:
         kinds.append(("prediction_set", labels))
     if doubt.abstain_below is not None or doubt.risk is not None:
         kinds.append(("abstained", pa.bool_()))
+    if doubt.disagreement:
+        kinds.append(("disagreement", pa.float64()))
     return pa.schema(kinds)

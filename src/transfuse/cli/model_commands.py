@@ -139,6 +139,9 @@ def predict(
     risk: Risk = None,
     certainty: Certainty = 0.95,
     calibrate: Calibrate = None,
+    disagreement: Annotated[
+        bool, typer.Option("--disagreement", help="Add how far an ensemble's members are apart.")
+    ] = False,
     task: OneTask = None,
 ) -> None:
     """Answer for each row of a file, or for one text.
@@ -156,7 +159,9 @@ def predict(
     """
     from transfuse.answering import load_model
 
-    doubt = _doubt(sets, set_method, by_class, abstain_below, risk, certainty, calibrate)
+    doubt = _doubt(
+        sets, set_method, by_class, abstain_below, risk, certainty, calibrate, disagreement
+    )
     if text is not None:
         if data is not None or output is not None:
             raise TransfuseError(Problem("--text", "is given beside a file", "one of the two"))
@@ -184,9 +189,10 @@ def _doubt(
     risk: float | None,
     certainty: float,
     calibrate: Path | None,
+    disagreement: bool = False,
 ) -> "Doubt | None":
     """What is asked for beyond the best guess; None for nothing."""
-    if sets is None and abstain_below is None and risk is None:
+    if sets is None and abstain_below is None and risk is None and not disagreement:
         if calibrate is not None or by_class:
             given = "--calibrate" if calibrate is not None else "--by-class"
             raise TransfuseError(Problem(given, "is given alone", "--sets or --risk beside it"))
@@ -198,7 +204,9 @@ def _doubt(
         listed = f"one of {', '.join(SET_METHODS)}"
         raise TransfuseError(Problem("--set-method", f"unknown method {method!r}", listed))
     try:
-        return Doubt(sets, method, by_class, abstain_below, risk, certainty, calibrate)
+        return Doubt(
+            sets, method, by_class, abstain_below, risk, certainty, calibrate, disagreement
+        )
     except ValueError as error:
         raise TransfuseError(Problem("predict", str(error).replace("_", "-"))) from None
 
@@ -218,6 +226,8 @@ def _answer(model: "ModelFolder", text: str, doubt: "Doubt | None") -> None:
         told["set"] = ", ".join(found.labels) or "no label"
     if found.interval is not None:
         told["interval"] = f"{found.interval[0]:.4g} to {found.interval[1]:.4g}"
+    if found.disagreement is not None:
+        told["disagreement"] = f"{found.disagreement:.3g}"
     console.print(facts(told))
     if found.probabilities:
         console.print()

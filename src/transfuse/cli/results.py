@@ -16,6 +16,12 @@ _OTHERS = {
     "selected_step": "Step chosen without labels",
     "oracle_step": "Step that test labels would have chosen",
     "regret": "Regret of that choice",
+    "set_coverage": "Sets that hold the true label",
+    "set_size": "Labels in a set, mean",
+    "interval_width": "Width of the interval",
+    "answered": "Rows answered",
+    "answered_risk": "Wrong among the answers",
+    "risk_coverage_area": "Area under the risk–coverage curve",
 }
 
 

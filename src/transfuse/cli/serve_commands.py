@@ -57,6 +57,9 @@ def serve(
     queue: Annotated[
         int, typer.Option(help="Texts that may wait; beyond them a request gets 429.", min=1)
     ] = 512,
+    wait_seconds: Annotated[
+        float, typer.Option(help="Seconds that a text may have to wait; beyond them 429.", min=0.01)
+    ] = 2.0,
     max_body: Annotated[int, typer.Option(help="Bytes of a request at the most.", min=1)] = 2**20,
     max_texts: Annotated[int, typer.Option(help="Texts of a request at the most.", min=1)] = 256,
     max_characters: Annotated[
@@ -88,6 +91,7 @@ def serve(
             max_batch=max_batch,
             latency_ms=latency_ms,
             queue=queue,
+            wait_seconds=wait_seconds,
             max_body=max_body,
             max_texts=max_texts,
             max_characters=max_characters,

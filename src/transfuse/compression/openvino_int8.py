@@ -40,8 +40,8 @@ class OpenVino(Stage):
     bits on others; `fp32` changes nothing but what runs the network. Default: int8."""
 
     tolerance: float = 0.005
-    """Greatest loss of the task's main metric on validation rows. Default: 0.005, half a point
-    of accuracy."""
+    """Greatest loss of the task's main metric on validation rows; 0.005 is half a point of
+    accuracy. Default: 0.005."""
 
     rows: int = 128
     """Training rows to calibrate on, and to measure each layer's error on. Default: 128."""

@@ -28,12 +28,12 @@ class Int8(Stage):
     """
 
     tolerance: float = 0.005
-    """Greatest loss of the task's main metric on validation rows. Default: 0.005, half a point
-    of accuracy."""
+    """Greatest loss of the task's main metric on validation rows; 0.005 is half a point of
+    accuracy. Default: 0.005."""
 
     weight_bits: Literal[7, 8] = 7
-    """Bits of the products' weights; 8 are exact enough only on processors with VNNI, where sums
-    cannot overflow. Default: 7."""
+    """Bits of the weights of products, 7 or 8; with 8, sums can overflow on processors without
+    VNNI. Default: 7."""
 
     rows: int = 200
     """Training rows that each layer's error is measured on. Default: 200."""

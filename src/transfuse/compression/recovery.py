@@ -140,7 +140,8 @@ def recover(
         _job(network, folder, table, options, objectives, seed, engines, store),
         callbacks=[_Progress(tell)],
     )
-    network.requires_grad_(False).eval()
+    network.zero_grad()
+    network.eval()
     return {
         "rows": len(table),
         "steps": fitted.steps,

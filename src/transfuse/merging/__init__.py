@@ -4,6 +4,7 @@ Read `engine.py` first.
 """
 
 from transfuse.merging.base import Floats, Method
+from transfuse.merging.checks import MergeCheck, check
 from transfuse.merging.dare_linear import DareLinear
 from transfuse.merging.dare_ties import DareTies
 from transfuse.merging.engine import SHARD_BYTES, merge_folders
@@ -14,7 +15,16 @@ from transfuse.merging.slerp import Slerp
 from transfuse.merging.task_arithmetic import TaskArithmetic
 from transfuse.merging.ties import Ties
 
-__all__ = ["METHODS", "SHARD_BYTES", "Floats", "MergeReport", "Method", "merge_folders"]
+__all__ = [
+    "METHODS",
+    "SHARD_BYTES",
+    "Floats",
+    "MergeCheck",
+    "MergeReport",
+    "Method",
+    "check",
+    "merge_folders",
+]
 
 METHODS: dict[str, type[Method]] = {
     "linear": Linear,

@@ -24,9 +24,6 @@ Result = TypeVar("Result")
 _BATCH_BYTES = 16_384
 """About 4,096 tokens: a batch of long texts would keep short ones behind it waiting."""
 
-_TEXT_BYTES = 2_048
-"""About 512 tokens, beyond which most models cut a text."""
-
 _MEMORY = 0.9
 """Share of the measured rate that stays with each new measurement."""
 
@@ -97,6 +94,8 @@ class Batcher(Generic[Answer]):
         max_batch: Texts of one call at the most.
         latency: Seconds that a text may wait for others.
         queue: Texts that may wait.
+        patience: Seconds that a text may have to wait for its turn, as measured.
+        weigh: About how many bytes of work a text is. Default: all count the same.
         watch: Told of the number of texts of each call. Default: nobody.
     """
 
@@ -109,10 +108,14 @@ class Batcher(Generic[Answer]):
         max_batch: int = 32,
         latency: float = 0.01,
         queue: int = 512,
+        patience: float = math.inf,
+        weigh: Callable[[str], int] = lambda text: 1,
         watch: Callable[[int], None] = lambda texts: None,
     ) -> None:
-        self._compute, self._executor, self._watch = compute, executor, watch
-        self._max_batch, self._latency, self._capacity = max_batch, latency, queue
+        self._compute, self._executor = compute, executor
+        self._weigh, self._watch = weigh, watch
+        self._max_batch, self._latency = max_batch, latency
+        self._capacity, self._patience = queue, patience
         self._threads = self._free = threads
         self._seats = asyncio.Semaphore(threads)
         self._waiting: OrderedDict[_Request[Answer], None] = OrderedDict()
@@ -151,14 +154,15 @@ class Batcher(Generic[Answer]):
             texts: The texts of one request.
 
         Raises:
-            FullError: If they find no room in the queue.
+            FullError: If they find no room in the queue, or it moves too slowly.
             StoppedError: If the batcher takes on no more work.
         """
         if self._stopped:
             raise StoppedError
         if not texts:
             return []
-        if self._queued + len(texts) > self._capacity:
+        full = self._queued + len(texts) > self._capacity
+        if full or (self._queued and self.wait_for(0) > self._patience):
             raise FullError(self.wait_for(0))
         loop = asyncio.get_running_loop()
         request: _Request[Answer] = _Request(texts, loop.create_future(), loop.time())
@@ -259,7 +263,7 @@ class Batcher(Generic[Answer]):
             request = next(iter(self._waiting))
             start = end = request.taken
             while end < len(request.texts) and end - start < room and weight > 0:
-                weight -= _weight(request.texts[end])
+                weight -= self._weigh(request.texts[end])
                 end += 1
             parts.append(_Part(request, start, request.texts[start:end]))
             request.taken = end
@@ -321,8 +325,3 @@ def _hand_over(parts: Sequence[_Part[Answer]], found: "asyncio.Future[Sequence[A
     for part in parts:
         part.give(answers[place : place + len(part.texts)])
         place += len(part.texts)
-
-
-def _weight(text: str) -> int:
-    """About how much work a text is, in bytes."""
-    return min(_TEXT_BYTES, len(text) if text.isascii() else len(text.encode(errors="replace")))

@@ -14,7 +14,7 @@ from transfuse.answering import ModelFolder, load_model
 from transfuse.answering.exported import ExportedModel
 from transfuse.answering.prediction import Prediction
 from transfuse.models import Network, probe_engine
-from transfuse.serving.answers import Answers
+from transfuse.serving.answers import Answers, text_bytes
 from transfuse.serving.batcher import Batcher, FullError
 from transfuse.serving.options import Serving
 from transfuse.serving.schemas import ModelInfo
@@ -118,6 +118,8 @@ class Hosted:
             max_batch=self._options.max_batch,
             latency=self._options.latency_ms / 1000,
             queue=self._options.queue,
+            patience=self._options.wait_seconds,
+            weigh=text_bytes,
             watch=watch,
         )
 

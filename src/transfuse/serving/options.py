@@ -33,6 +33,10 @@ class Serving:
     """Texts that may wait for a model; beyond them requests are turned away with 429.
     Default: 512."""
 
+    wait_seconds: float = 2.0
+    """Seconds that a text may have to wait for its turn, by the measured rate; beyond them requests
+    are turned away with 429, too. Default: 2."""
+
     max_body: int = 1_048_576
     """Bytes of a request's body at the most. Default: 1,048,576."""
 

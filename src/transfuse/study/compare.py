@@ -13,12 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transfuse.answering import load_model
 from transfuse.errors import DataError, Problem
 from transfuse.files import write_whole
 from transfuse.study.across import analyse_tasks
 from transfuse.study.analysis import analyse
 from transfuse.study.choosing import chosen
 from transfuse.study.cores import cores_here
+from transfuse.study.explained import explained_rows
 from transfuse.study.jobs import Planned, count_done, identities, run_all, work
 from transfuse.study.numbers import MEAN, Number, as_columns
 from transfuse.study.order import begun_from_others, reads_labels
@@ -76,6 +78,7 @@ def compare(
         best = chosen(study, prepared, runs)
         if study.comparison.keep != "none" and best is not None and best.model is not None:
             _keep(best.model, folder / "model")
+        _explain(folder, best, study, prepared, watcher)
         seconds = _seconds(folder, began, runs, before)
         told = _description(study, prepared, numbers, seconds, best)
         pq.write_table(pa.table(as_columns(numbers)), folder / ".study.parquet.new")
@@ -133,6 +136,20 @@ def _budgeted(comparison: Comparison, plan: Plan, prepared: Prepared) -> dict[in
         return {each * classes: replace(plan, budget=None, shots=each) for each in shots}
     every = plan.budget or len(prepared.target.parts.train)
     return {each: replace(plan, budget=each, shots=None) for each in comparison.budgets or (every,)}
+
+
+def _explain(
+    folder: Path, best: Run | None, study: StudyPlan, prepared: Prepared, watcher: Watcher
+) -> None:
+    """Leave why the kept model answers some test rows as it does, where it has one task."""
+    (folder / "explained.json").unlink(missing_ok=True)
+    kept = best is not None and best.model is not None and study.comparison.keep != "none"
+    if not kept or prepared.tasks:
+        return
+    assert best is not None
+    watcher.on_notice("explaining some answers")
+    tested = prepared.target.table.take(prepared.target.parts.test)
+    explained_rows(folder, load_model(folder / "model"), tested, best.scores)
 
 
 def _keep(model: Path, place: Path) -> None:

@@ -93,12 +93,23 @@ class Gathered:
 
         Of several labels each is a row of its own: [rows · labels, members].
         """
+        return np.stack([self.at_truth(answers) for answers in self.answers], axis=1)
+
+    def at_truth(self, answers: Array) -> Array:
+        """The probability that answers to all rows give to what is true, above 0.
+
+        Args:
+            answers: [rows, outputs].
+
+        Returns:
+            [rows]; of several labels [rows · labels].
+        """
         if self.task.kind == "multilabel":
-            found = np.where(self.targets == 1, self.answers, 1 - self.answers)
-            found = found.reshape(len(self.answers), -1)
+            found = np.where(self.targets == 1, answers, 1 - answers).ravel()
         else:
-            found = self.answers[:, np.arange(self.rows), self.targets]
-        return np.maximum(found.T, _FLOOR)
+            found = answers[np.arange(self.rows), self.targets]
+        true: Array = np.maximum(found, _FLOOR)
+        return true
 
     def loss(self, answers: Array) -> float:
         """Log-loss of answers to all rows in nats; of numbers the mean squared error.
@@ -108,11 +119,7 @@ class Gathered:
         """
         if self.task.kind == "regression":
             return float(((answers[:, 0] - self.targets) ** 2).mean())
-        if self.task.kind == "multilabel":
-            true = np.where(self.targets == 1, answers, 1 - answers)
-        else:
-            true = answers[np.arange(self.rows), self.targets]
-        return float(-np.log(np.maximum(true, _FLOOR)).mean())
+        return float(-np.log(self.at_truth(answers)).mean())
 
 
 class AnswerFusion(Stage):

@@ -26,9 +26,10 @@ class ByScore(AnswerFusion):
     """`softmax`: exp(score / temperature); `proportional`: the score itself, or one over it where
     less is better. Default: softmax."""
 
-    temperature: float = 0.02
+    temperature: float = 0.05
     """With `softmax`, the difference in score that makes a member count e = 2.7 times as much;
-    small picks the best member, large is the plain mean. Default: 0.02, two points of accuracy."""
+    small picks the best member, large is the plain mean. Default: 0.05, five points of accuracy,
+    about as much as the score of a few hundred rows moves by chance."""
 
     metric: str | None = None
     """The score. Default: the task's own, such as accuracy."""

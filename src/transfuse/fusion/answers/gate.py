@@ -29,8 +29,8 @@ class Gate(AnswerFusion):
 
     A linear gate reads each member's confidence and entropy, and gives the weights through a
     softmax (a mixture of experts whose experts stay fixed; Jacobs et al., 1991, Neural Computation
-    3). It begins at the weights of `learned` and moves as far from them as cross-validation says
-    that it pays; often that is not at all, and the weights stay fixed.
+    3). It begins at the weights of `learned` and moves only as far from them as surely pays in
+    cross-validation; often that is not at all, and the weights stay fixed.
     """
 
     reads: Literal["answers", "vectors"] = "answers"
@@ -39,7 +39,8 @@ class Gate(AnswerFusion):
 
     penalty: float | None = None
     """Strength of the L2 penalty that holds the gate at fixed weights. Default: the one of 0.001,
-    0.01 … 10 and infinity (fixed weights) with the least cross-validated log-loss."""
+    0.01 … 10 and infinity (fixed weights) with the least cross-validated log-loss, or the
+    strongest that is within a standard error of it."""
 
     folds: int = 5
     """Parts of the cross-validation. Default: 5."""
@@ -63,19 +64,17 @@ class Gate(AnswerFusion):
         number = seed_for(seed, "answers", "gate")
         parts = folds(gathered.targets, gathered.groups, self.folds, number, "gate")
         penalties = (*_PENALTIES, np.inf) if self.penalty is None else (self.penalty,)
-        found: list[tuple[float, float, Array]] = []
+        found: list[Array] = []
         for done, penalty in enumerate(penalties):
             tell("penalties of the gate", done, len(penalties))
-            answers = _out_of_fold(gathered, parts, penalty)
-            # Of equals the stronger penalty.
-            found.append((gathered.loss(answers), -penalty, answers))
-        loss, negative, answers = min(found, key=lambda each: each[:2])
-        penalty = -negative
+            found.append(_out_of_fold(gathered, parts, penalty))
+        place = _strongest(gathered, found)
+        penalty, answers = penalties[place], found[place]
         return _fit(gathered, penalty), {
             "penalty": penalty if np.isfinite(penalty) else "fixed weights",
             "score": gathered.score(answers),
             "score_of": f"{len(parts)}-fold cross-validation",
-            "loss": loss,
+            "loss": gathered.loss(answers),
             "members_loss": [gathered.loss(answer) for answer in gathered.answers],
         }
 
@@ -88,6 +87,25 @@ def _out_of_fold(gathered: Gathered, parts: list[NDArray[np.int64]], penalty: fl
         held = gathered.at(part)
         answers[part] = gate.combine("classification", held.answers, held.vectors)
     return answers
+
+
+def _strongest(gathered: Gathered, found: list[Array]) -> int:
+    """The last of several answers, of ever stronger penalties, that is as good as the best.
+
+    As good: its loss is above the least by no more than the standard error of the difference
+    (Breiman et al., 1984, "Classification and regression trees", section 3.4.3), by groups of rows.
+    """
+    losses = np.stack([-np.log(gathered.at_truth(answers)) for answers in found])
+    more = losses - losses[losses.mean(axis=1).argmin()]
+    names = range(gathered.rows) if gathered.groups is None else gathered.groups
+    places: dict[Any, int] = {}
+    units = np.array([places.setdefault(name, len(places)) for name in names])
+    good = []
+    for place, row in enumerate(more):
+        sums = np.bincount(units, weights=row - row.mean())
+        if row.mean() <= np.sqrt((sums**2).sum()) / len(row) + 1e-12:
+            good.append(place)
+    return good[-1]
 
 
 def _fit(gathered: Gathered, penalty: float) -> Gated:

@@ -39,10 +39,10 @@ class Best(Stage):
         "soup",
         "task_arithmetic",
         "regmean",
-        "iso_c",
+        "ties",
     )
     """The merges to try, each a name or a name with options. Default: soup, task_arithmetic,
-    regmean, iso_c."""
+    regmean, ties."""
 
     fall_back: Literal["ensemble", "model"] = "ensemble"
     """What is taken where no merge is accepted: the mean of all answers where it scores no less

@@ -112,17 +112,21 @@ def relate(models: Sequence[ModelFolder], base: str | None) -> Family:
         problems += _differences(str(model.path), text_encoder(network), ancestor, source)
     first = parameters_of(networks[0])
     for model, network in zip(models[1:], networks[1:], strict=True):
+        ours, theirs = text_encoder(network).pooling_used, text_encoder(networks[0]).pooling_used
+        if ours != theirs:
+            what = f"pools by {ours}, not {theirs}"
+            problems.append(Problem(str(model.path), what, f"one pooling, as {models[0].path}"))
         found = _unlike(parameters_of(network), first)
         if found:
             problems.append(Problem(str(model.path), found, f"the weights of {models[0].path}"))
     if problems:
         raise ModelError(problems)
-    theirs = dict(ancestor.backbone.named_parameters())
-    fresh = tuple(name for name in first if name not in theirs)
+    known = dict(ancestor.backbone.named_parameters())
+    fresh = tuple(name for name in first if name not in known)
     weights: Weights = {}
     for name in first:
-        if name in theirs:
-            weights[name] = theirs[name].detach()
+        if name in known:
+            weights[name] = known[name].detach()
         else:
             parts = [parameters_of(network)[name].detach() for network in networks]
             weights[name] = torch.stack(parts).mean(0)
@@ -243,9 +247,6 @@ def _differences(
     if encoder.preprocessing != ancestor.preprocessing:
         what = f"reads texts with another tokenizer or length ({encoder.max_length} tokens)"
         problems.append(Problem(where, what, expected))
-    if encoder.pooling_used != ancestor.pooling_used:
-        what = f"pools by {encoder.pooling_used}, not {ancestor.pooling_used}"
-        problems.append(Problem(where, what, "one pooling for all"))
     theirs = dict(ancestor.backbone.named_parameters())
     ours = dict(encoder.backbone.named_parameters())
     shared = {name: value for name, value in theirs.items() if name in ours}

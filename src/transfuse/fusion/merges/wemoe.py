@@ -13,7 +13,8 @@ from transfuse.answering.dynamic import DynamicModel, mixable_names
 from transfuse.answering.members import aligned_scores
 from transfuse.errors import ModelError, Problem
 from transfuse.fusion.merges.base import facts
-from transfuse.fusion.merges.family import relate, text_encoder
+from transfuse.fusion.merges.family import Weights, relate, text_encoder
+from transfuse.fusion.merges.soup import mean
 from transfuse.fusion.merges.work import Work
 from transfuse.tasks import Task
 
@@ -24,7 +25,7 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class WeMoE(Stage):
-    """Every text gets weights of its own: the ancestor plus deltas, mixed by a small router.
+    """Every text gets weights of its own: those of all models, mixed by a small router.
 
     The router reads the mean of a text's token vectors and is fitted on training rows so that the
     mixture of the models' answers is right. In the manner of Tang et al. (2024), 'Merging
@@ -74,33 +75,31 @@ class WeMoE(Stage):
         return Made(fitted, work.family.task, told)
 
     def _apart(self, work: Work) -> DynamicModel:
-        """The ancestor and the deltas, with a router that knows nothing yet."""
+        """The first model and deltas to the others, with a router that knows nothing yet."""
         family, count = work.family, len(work.family.members)
-        merged = {
-            name: torch.stack([own[name] for own in family.weights]).mean(0) for name in family.base
-        }
-        work.put(merged)
+        merged = mean(family.weights)
         (column,) = work.network.encoders
         within = f"encoders.{column}.backbone."
-        mixed = set(mixable_names(work.network))
+        mixed = sorted(mixable_names(work.network))
         # What cannot be mixed row by row has the mean weights for every text.
-        start = {
-            name: value if within + name in mixed else merged[name]
-            for name, value in family.base.items()
-        }
-        work.put(start)
-        kept = {name: value.detach().clone() for name, value in work.network.named_parameters()}
+        fixed = {name: value for name, value in merged.items() if within + name not in mixed}
         deltas = []
-        for number in range(count):
-            work.put(family.weights[number], [float(each == number) for each in range(count)])
-            own = dict(work.network.named_parameters())
-            deltas.append({name: own[name].detach() - kept[name] for name in sorted(mixed)})
-        work.put(start, None)
+        kept: Weights = {}
+        for number in (*range(1, count), 0):
+            work.put(family.weights[number] | fixed, [float(n == number) for n in range(count)])
+            own = {name: value.detach() for name, value in work.network.named_parameters()}
+            if number:
+                deltas.append({name: own[name].clone() for name in mixed})
+            else:
+                kept = own
+        for delta in deltas:
+            for name, value in delta.items():
+                value -= kept[name]
         backbone: Any = text_encoder(work.network).backbone
         size = backbone.get_input_embeddings().embedding_dim
         router = (torch.zeros(count, size), torch.zeros(count))
         model = DynamicModel(work.network, tuple(deltas), router)
-        _check(model, work, [float(number == 0) for number in range(count)])
+        _check(model, work)
         return model
 
 
@@ -159,16 +158,16 @@ def _chances(
             return near
 
 
-def _check(model: DynamicModel, work: Work, shares: list[float]) -> None:
+def _check(model: DynamicModel, work: Work) -> None:
     """Refuse architectures where adding outputs is not adding weights."""
     batch = model.network.encoder.probe_batch()
-    rows = len(batch["input_ids"])
+    delta, count = model.deltas[0], len(model.deltas) + 1
+    gates = torch.tensor([[0.0, 1.0] + [0.0] * (count - 2)] * len(batch["input_ids"]))
     with torch.inference_mode():
-        with model.mixing(torch.tensor([shares] * rows)):
+        with model.mixing(gates):
             (mixed,) = model.network(batch).logits.values()
         summed = {
-            name: value + model.deltas[0].get(name, 0)
-            for name, value in model.network.named_parameters()
+            name: value + delta.get(name, 0) for name, value in model.network.named_parameters()
         }
         (plain,) = torch.func.functional_call(model.network, summed, (batch,)).logits.values()
     if not torch.allclose(mixed, plain, rtol=1e-3, atol=1e-4):
