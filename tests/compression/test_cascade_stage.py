@@ -96,6 +96,7 @@ def test_a_worthless_small_model_is_left_out() -> None:
     made = make(given, targets, keep=1.0)
     assert made.told["deferred"] == 1
     assert len(made.model.members) == 1
+    assert made.told["note"].endswith("answers alone")  # no number of rows would show it
 
 
 def test_three_models_share_one_threshold_and_labels_meet_by_name() -> None:

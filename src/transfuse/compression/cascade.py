@@ -27,6 +27,9 @@ Array = NDArray[np.float64]
 _NEVER = 1.01
 """A threshold that no confidence reaches."""
 
+_MOST_NEEDED = 100_000
+"""Numbers of rows that are worth telling; of `keep: 1` no number is enough without a gain."""
+
 _WARM = 8
 """Rows that a model answers before its time is taken."""
 
@@ -115,17 +118,17 @@ class CascadeStage(Stage):
 
     def _note(self, score: float, rows: int) -> str:
         """Why every row goes to the largest model."""
-        needed = rows
-        while needed < 10**6:
-            perfect = (np.arange(needed) < round(score * needed)).astype(np.float64)
-            if least_kept(perfect, perfect, self.keep, self.level) >= 0:
-                break
-            needed = needed + needed // 10 + 1
         said = (
             f"no threshold surely keeps {self.keep:.1%} of the score on {rows} validation rows, "
             "so the largest model answers alone"
         )
-        if needed > rows:
+        needed = 10
+        while needed < _MOST_NEEDED:
+            perfect = (np.arange(needed) < round(score * needed)).astype(np.float64)
+            if least_kept(perfect, perfect, self.keep, self.level) >= 0:
+                break
+            needed += needed // 10
+        if rows < needed < _MOST_NEEDED:
             said += f"; it takes about {needed} rows to show it even of a cascade without a loss"
         return said
 
