@@ -15,6 +15,7 @@ from transfuse.cli import (
     after_commands,
     catalogue,
     data_commands,
+    fuse_commands,
     model_commands,
     run_commands,
     serve_commands,
@@ -71,6 +72,7 @@ def transfuse(
 run_commands.register(app)
 short_ways.register(app)
 model_commands.register(app)
+fuse_commands.register(app)
 after_commands.register(app)
 serve_commands.register(app)
 data_commands.register(app)

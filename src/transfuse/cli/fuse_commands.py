@@ -22,9 +22,25 @@ def register(app: typer.Typer) -> None:
 
 def fuse(
     context: typer.Context,
-    method: Annotated[str, typer.Argument(help="How: a method of `transfuse methods merge`.")],
+    method: Annotated[
+        str,
+        typer.Argument(
+            help="How: a method of `transfuse methods answers` or `merge`, or `all` to try many."
+        ),
+    ],
     folders: Annotated[list[Path], typer.Argument(help="The folders of the models.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The new model's folder.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The new model's folder. Default: runs/NAME."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Labelled rows. Default: those of the first model's own recipe."),
+    ] = None,
+    weights_only: Annotated[
+        bool,
+        typer.Option("--weights-only", help="Merge the weights alone, and measure nothing."),
+    ] = False,
     base: Annotated[
         Path | None, typer.Option(help="The folder of the model that they were tuned from.")
     ] = None,
@@ -43,17 +59,25 @@ def fuse(
         int, typer.Option(help="Bytes of weights in one file.", min=1)
     ] = 5_000_000_000,
 ) -> None:
-    """Merge the weights of models that were tuned from one and the same model.
+    """Make one model of several: of their answers, or of their weights.
 
-    The same command goes on where it was stopped.
+    Models of Transfuse are fused on their own rows and measured beside each of them. Other folders
+    of weights, tuned from one and the same model, are merged without rows.
 
-    [green]transfuse fuse linear runs/a/model runs/b/model --output merged[/]
+    [green]transfuse fuse stacking runs/a/model runs/b/model --output runs/both[/]
+
+    [green]transfuse fuse all runs/a/model runs/b/model[/]   a study of many ways, with its report
 
     [green]transfuse fuse ties a b c --base bert --option density=0.3 --output merged[/]
     """
+    if not weights_only and all((folder / "transfuse.json").is_file() for folder in folders):
+        _measured(context, method, folders, data, output, base, options or [])
+        return
     from transfuse.merging import check, merge_folders
 
     made = _method(method, options or [])
+    if output is None:
+        raise TransfuseError(Problem("--output", "missing", "the new model's folder"))
     context.obj.output = output
     context.obj.resumable = True
     found = check(folders, base, method=made, threads=threads, out_dtype=dtype)
@@ -83,6 +107,29 @@ def fuse(
         "took": span(report.seconds),
     }
     stdout().print(facts(told))
+
+
+def _measured(
+    context: typer.Context,
+    method: str,
+    folders: list[Path],
+    data: Path | None,
+    output: Path | None,
+    base: Path | None,
+    options: list[str],
+) -> None:
+    from transfuse.cli.doing import do_recipe
+
+    if method == "all":
+        from transfuse.study.fusing import fusing
+
+        do_recipe(context.obj, fusing(folders, data=data), output)
+        return
+    from transfuse.transfer.derived import derived
+
+    given = {**_values(options), **({"base": str(base)} if base is not None else {})}
+    stage = {method: dict(given)} if given else method
+    do_recipe(context.obj, derived(folders, [stage], data=data), output)
 
 
 def _method(name: str, options: list[str]) -> "Method":

@@ -7,6 +7,7 @@ from transfuse.answering import Stage
 from transfuse.compression.bfloat16 import BFloat16
 from transfuse.compression.cascade import CascadeStage
 from transfuse.compression.export import Onnx
+from transfuse.compression.openvino_int8 import OpenVino
 from transfuse.compression.prune_heads import PruneHeads
 from transfuse.compression.prune_layers import PruneLayers
 from transfuse.compression.prune_width import PruneWidth
@@ -22,6 +23,7 @@ COMPRESSIONS: dict[str, type[Stage]] = {
     "trim_vocabulary": TrimVocabulary,
     "onnx": Onnx,
     "int8": Int8,
+    "openvino": OpenVino,
     "bfloat16": BFloat16,
     "cascade": CascadeStage,
 }

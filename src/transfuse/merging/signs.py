@@ -39,39 +39,37 @@ def elected_mean(
     """
     count = len(out)
     # Weights that are all alike leave the mean alone.
-    plain = len(set(weights)) == 1 and compat != "peft"
-    scaled = [1.0] * len(deltas) if plain else list(weights)
+    by_number = len(set(weights)) == 1 or compat == "peft"
+    scaled = [1.0] * len(deltas) if len(set(weights)) == 1 and compat != "peft" else list(weights)
     total, part = desk.floats("total", count), desk.floats("part", count)
     _vote(deltas, [1.0] * len(deltas) if compat == "peft" else scaled, total, part)
-    if compat is not None:
-        # Makes a minus zero a plus zero, which counts as plus.
-        np.add(total, np.float32(0), out=total)
-    agree, moved = desk.flags("agree", count), desk.flags("moved", count)
-    sides = desk.bits("sides", count).view(np.int32)
-    counted = desk.flags("counted", count).view(np.uint8)
-    divisor = desk.floats("divisor", count)
+    plus, minus = desk.flags("plus", count), desk.flags("minus", count)
+    (np.greater if compat is None else np.greater_equal)(total, np.float32(0), out=plus)
+    np.less(total, np.float32(0), out=minus)
+    up, down = desk.flags("up", count), desk.flags("down", count)
+    agree = up.view(np.uint8)
+    counted, divisor = desk.flags("counted", count).view(np.uint8), desk.floats("divisor", count)
     for place, (delta, weight) in enumerate(zip(deltas, scaled, strict=True)):
-        # The first bit of the exclusive or is 0 where the signs are the same.
-        np.bitwise_xor(delta.view(np.int32), total.view(np.int32), out=sides)
-        np.greater_equal(sides, np.int32(0), out=agree)
-        np.not_equal(delta, np.float32(0), out=moved)
-        np.logical_and(agree, moved, out=agree)
-        np.multiply(delta, agree, out=delta)
+        np.greater(delta, np.float32(0), out=up)
+        np.logical_and(up, plus, out=up)
+        np.less(delta, np.float32(0), out=down)
+        np.logical_and(down, minus, out=down)
+        np.logical_or(up, down, out=up)
+        np.multiply(delta, up, out=delta)
         if weight != 1:
             np.multiply(delta, np.float32(weight), out=delta)
         _gather(out, delta, first=not place)
-        if plain or compat == "peft":
-            _gather(counted, agree.view(np.uint8), first=not place)
+        if by_number:
+            _gather(counted, agree, first=not place)
         else:
             np.multiply(agree, np.float32(weight), out=part)
             _gather(divisor, part, first=not place)
-    if plain or compat == "peft":
+    if by_number:
+        np.maximum(counted, np.uint8(1), out=counted)
         np.copyto(divisor, counted)
-    np.maximum(divisor, _LEAST, out=divisor)
+    else:
+        np.maximum(divisor, _LEAST, out=divisor)
     np.divide(out, divisor, out=out)
-    if compat is None:
-        np.not_equal(total, np.float32(0), out=agree)
-        np.multiply(out, agree, out=out)
 
 
 def _vote(deltas: Sequence[Floats], weights: Sequence[float], total: Floats, part: Floats) -> None:

@@ -126,14 +126,15 @@ def _nearby(ranges: Sequence[_Range], most: int) -> Callable[[Piece], list[_Near
         below = piece.desk.flags("below", size)
         found = []
         for sizes, one in zip(_sizes_of(piece), ranges, strict=True):
-            # Floats above 0 are in the order of their bits.
-            bits = sizes.view(np.uint32)
-            np.greater_equal(bits, np.uint32(one.low), out=reached)
-            np.less(bits, np.uint32(one.high), out=below)
-            np.logical_and(reached, below, out=below)
-            count = int(np.count_nonzero(below))
-            held = sizes.compress(below) if count <= most and one.high - one.low > 1 else None
-            found.append(_Near(int(np.count_nonzero(reached)) - count, count, held))
+            np.greater_equal(sizes, _number(one.low), out=reached)
+            if one.high == _INFINITY:
+                np.copyto(below, reached)
+            else:
+                np.less(sizes, _number(one.high), out=below)
+                np.logical_and(reached, below, out=below)
+            held = sizes.compress(below)
+            above = int(np.count_nonzero(reached)) - len(held)
+            found.append(_Near(above, len(held), held if len(held) <= most else None))
         return found
 
     return look
@@ -144,9 +145,8 @@ def _counting(places: Sequence[Sequence[int]]) -> Callable[[Piece], NDArray[np.i
         reached = piece.desk.flags("reached", piece.span.stop - piece.span.start)
         counts = np.zeros((len(places), _PLACES), np.int64)
         for model, sizes in enumerate(_sizes_of(piece)):
-            bits = sizes.view(np.uint32)
             for place, edge in enumerate(places[model]):
-                np.greater_equal(bits, np.uint32(edge), out=reached)
+                np.greater_equal(sizes, _number(edge), out=reached)
                 counts[model, place] = np.count_nonzero(reached)
         return counts
 
@@ -177,9 +177,14 @@ def _settle(one: _Range, parts: Sequence[_Near], keep: int) -> float | None:
     if not 1 <= rank <= sum(part.inside for part in parts):
         return None
     if one.high - one.low == 1:
-        return float(np.uint32(one.low).view(np.float32))
+        return float(_number(one.low))
     held = [part.within for part in parts if part.within is not None]
     return _largest(np.concatenate(held), rank) if len(held) == len(parts) else None
+
+
+def _number(bits: int) -> np.float32:
+    """The number that has these bits; its order is that of the bits."""
+    return np.uint32(bits).view(np.float32)
 
 
 def _largest(numbers: Floats, rank: int) -> float:

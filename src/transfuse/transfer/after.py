@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,7 @@ def after_training(
         outcome.rows, prepared
     )
     models, made = parents, []
+    began = time.perf_counter()
     for number, stage in enumerate(plan.then, start=1):
         name, told = next(iter(spec_of(STAGES, stage).items()))
         found = stage.make(
@@ -101,7 +103,15 @@ def after_training(
             made=made,
         )
         models = [_calibrated(place, prepared)]
+    outcome = _longer(outcome, time.perf_counter() - began)
     return _judged(outcome, workspace, parents, models[0], made, frozenset(known))
+
+
+def _longer(outcome: Outcome, seconds: float) -> Outcome:
+    """The outcome with the time of the stages beside that of training."""
+    card = outcome.scorecard
+    costs = {**card.costs, "seconds": card.costs["seconds"] + seconds}
+    return replace(outcome, scorecard=replace(card, costs=costs))
 
 
 def _parents(outcome: Outcome, workspace: Workspace, scratch: Path) -> list[ModelFolder]:

@@ -1,0 +1,86 @@
+"""`fuse`, `compress` and `export` on model folders: recipes made of them, and what is printed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recipes import small_recipe
+from transfuse.answering import load_model
+from transfuse.cli.app import main
+from transfuse.models import Engine
+from transfuse.study import read_study
+from transfuse.study.fusing import fusing
+from transfuse.study.shrink import AS_IT_IS, shrinking
+from transfuse.transfer import Engines, transfer
+
+
+class _Plain(Engines):
+    encode = Engine()
+    train = Engine()
+
+
+def _trained(folder: Path, name: str, **more: Any) -> Path:
+    recipe = small_recipe(folder, "unused") | {"name": name} | more
+    return transfer(recipe, folder / name, engines=_Plain()).folder
+
+
+def _words(folder: Path, name: str, words: int) -> Path:
+    return _trained(folder, name, model={"tfidf": {"words": words}}, learn="target")
+
+
+def test_fuse_measures_models_of_transfuse_beside_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [_words(tmp_path, f"m{words}", words) for words in (1, 2)]
+    assert main(["fuse", "learned", *map(str, models), "--output", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("m1", "m2", "learned", "difference", "on disk"))
+    scores = load_model(tmp_path / "out" / "model").scores(["a very good film", "so poor"])
+    assert scores.shape == (2, 2)
+
+
+def test_fuse_takes_options_of_the_stage_and_tells_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [str(_words(tmp_path, f"m{words}", words)) for words in (1, 2)]
+    out = ["--output", str(tmp_path / "out")]
+    assert main(["fuse", "averige", *models, *out]) == 2
+    assert "average" in capsys.readouterr().err
+    assert main(["fuse", "average", *models, "--option", "weights=[1]", *out]) == 2
+    assert main(["fuse", "average", models[0], *out]) == 2
+    assert "2 or more" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out" / "model").exists()
+
+
+def test_compress_does_the_stages_that_it_is_given(
+    tmp_path: Path, tiny: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = small_recipe(tmp_path, tiny("bert"))
+    model = _trained(tmp_path, "whole", model=recipe["model"])
+    out = tmp_path / "out"
+    stage = "prune_width: {keep: 0.5, multiple: 1, recover: {epochs: 0}}"
+    assert main(["compress", str(model), stage, "--output", str(out)]) == 0
+    assert "prune_width" in capsys.readouterr().out
+    whole, small = load_model(model), load_model(out / "model")
+    counts = [sum(each.numel() for each in opened.model.parameters()) for opened in (whole, small)]
+    assert counts[1] < counts[0]
+
+
+def test_export_knows_its_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(tmp_path), "--to", "tflite"]) == 2
+    assert "onnx" in capsys.readouterr().err
+
+
+def test_the_searches_are_studies_that_validate(tmp_path: Path) -> None:
+    models = [_words(tmp_path, f"m{words}", words) for words in (1, 2)]
+    study = read_study(fusing(models))
+    assert study.baselines == ("model-1",)
+    assert {"model-1", "model-2", "learned"} <= set(study.plans)
+    # Words have no weights to be merged.
+    assert "soup" not in study.plans
+    light = read_study(shrinking(models[0], keep=0.95))
+    assert light.comparison.keep == "lightest"
+    assert light.comparison.within == 0.95
+    assert light.baselines == (AS_IT_IS,)
