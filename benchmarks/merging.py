@@ -33,6 +33,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dare_linear": {"density": 0.5, "rescale": "l1", "scale": 1.0},
     "dare_ties": {"density": 0.5, "rescale": "l1", "compat": "mergekit"},
 }
+WITHOUT_BASE = ("linear", "slerp")
+ONCE = ("ties", "dare_linear", "dare_ties")
+"""What takes mergekit minutes is measured beside it in one round."""
+
 BOUND = """
 import os, sys, time
 from concurrent.futures import ThreadPoolExecutor
@@ -85,15 +89,14 @@ def main(rounds: int = 5) -> None:
 
 def measure(name: str, folders: list[Path], scratch: Path, rounds: int) -> None:
     """Measure and print one method."""
-    # SLERP has two models; all others the base and three.
-    used = folders[:2] if name == "slerp" else folders
+    used = {"slerp": folders[:2], "linear": folders[1:]}.get(name, folders)
     peer = os.environ.get("TRANSFUSE_BENCHMARK_MERGEKIT")
     ours, theirs, bounds = [], [], []
     for number in range(rounds):
         bounds.append(bound(used, scratch))
         fresh(scratch / "ours")
         ours.append(run(our_words(name, used, scratch / "ours")))
-        if peer and number < (1 if name in ("ties", "dare_linear", "dare_ties") else rounds):
+        if peer and (number == 0 or name not in ONCE):
             fresh(scratch / "theirs")
             theirs.append(run(their_words(peer, name, used, scratch)))
     to_bound = [mine.seconds / least for mine, least in zip(ours, bounds, strict=True)]
@@ -124,11 +127,11 @@ def bound(folders: list[Path], scratch: Path) -> float:
 
 def our_words(name: str, folders: list[Path], output: Path) -> list[str]:
     """The command line of Transfuse."""
-    base, *models = folders
     words = [sys.executable, "-m", "transfuse", "fuse", name]
-    words += map(str, folders if name == "slerp" else models)
-    if name not in ("slerp", "linear"):
-        words += ["--base", str(base)]
+    if name in WITHOUT_BASE:
+        words += map(str, folders)
+    else:
+        words += [*map(str, folders[1:]), "--base", str(folders[0])]
     for option, value in OPTIONS[name].items():
         words += ["--option", f"{option}={value}"]
     return [*words, "--output", str(output)]
@@ -136,10 +139,9 @@ def our_words(name: str, folders: list[Path], output: Path) -> list[str]:
 
 def their_words(python: str, name: str, folders: list[Path], scratch: Path) -> list[str]:
     """The command line of mergekit."""
-    base, *models = folders
     options = OPTIONS[name]
     own = {"weight": 1.0} | {key: options[key] for key in ("density",) if key in options}
-    listed = models if name != "slerp" else folders
+    listed = folders if name in WITHOUT_BASE else folders[1:]
     recipe: dict[str, Any] = {
         "merge_method": name,
         "models": [
@@ -150,7 +152,7 @@ def their_words(python: str, name: str, folders: list[Path], scratch: Path) -> l
         "out_dtype": "bfloat16",
     }
     if name != "linear":
-        recipe["base_model"] = str(base)
+        recipe["base_model"] = str(folders[0])
     if name == "slerp":
         recipe["parameters"] = {"t": options["t"]}
     elif name != "linear":

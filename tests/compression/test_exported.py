@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from small_graphs import ODD, texts
+from small_graphs import LABELS, ODD, texts
 from transfuse.answering import ModelFolder, load_model, write_folder
 from transfuse.answering import runtime as runtimes
 from transfuse.answering.exported import OnnxModel
 from transfuse.answering.runtime import usable_threads
 from transfuse.errors import ModelError
+from transfuse.tasks import MultiLabel, Regression, Task
 
 pytest.importorskip("onnxruntime")
 
@@ -92,6 +94,21 @@ def test_the_example_runs_without_us(
     np.testing.assert_allclose(found, opened.scores(asked), atol=1e-5)
 
 
+@pytest.mark.parametrize("task", [MultiLabel(labels=LABELS), Regression(mean=3.0, deviation=2.0)])
+def test_the_example_knows_every_kind_of_task(
+    task: Task, small_folder: ModelFolder, small_onnx: OnnxModel, tmp_path: Path
+) -> None:
+    model = replace(small_onnx, about=replace(small_onnx.about, tasks={"target": task}))
+    opened = save(model, replace(small_folder, task=task), tmp_path / "model")
+    command = [sys.executable, str(tmp_path / "model" / "example.py"), "good film"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    wanted = task.scores(torch.from_numpy(small_onnx.logits(["good film"])))[0, 0]
+    assert told[task.label_names[0]] == pytest.approx(float(wanted), abs=1e-5)
+    assert isinstance(opened.model, OnnxModel)
+    assert opened.model.task == task
+
+
 def test_a_task_that_is_not_there_is_an_error(small_onnx: OnnxModel) -> None:
     assert small_onnx.of_task("target").about == small_onnx.about
     with pytest.raises(ModelError, match="no task 'mood'"):
@@ -109,8 +126,6 @@ def test_a_missing_library_is_named_with_its_extra(
 
 
 def test_threads_are_those_that_torch_was_given() -> None:
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     assert usable_threads() == 1

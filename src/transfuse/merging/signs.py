@@ -40,9 +40,10 @@ def elected_mean(
     count = len(out)
     # Weights that are all alike leave the mean alone.
     by_number = len(set(weights)) == 1 or compat == "peft"
-    scaled = [1.0] * len(deltas) if len(set(weights)) == 1 and compat != "peft" else list(weights)
+    plain = [1.0] * len(deltas)
+    scaled = plain if by_number and compat != "peft" else weights
     total, part = desk.floats("total", count), desk.floats("part", count)
-    _vote(deltas, [1.0] * len(deltas) if compat == "peft" else scaled, total, part)
+    _vote(deltas, plain if compat == "peft" else scaled, total, part)
     plus, minus = desk.flags("plus", count), desk.flags("minus", count)
     (np.greater if compat is None else np.greater_equal)(total, np.float32(0), out=plus)
     np.less(total, np.float32(0), out=minus)
@@ -55,10 +56,12 @@ def elected_mean(
         np.less(delta, np.float32(0), out=down)
         np.logical_and(down, minus, out=down)
         np.logical_or(up, down, out=up)
-        np.multiply(delta, up, out=delta)
+        share = delta if place else out
+        np.multiply(delta, up, out=share)
         if weight != 1:
-            np.multiply(delta, np.float32(weight), out=delta)
-        _gather(out, delta, first=not place)
+            np.multiply(share, np.float32(weight), out=share)
+        if place:
+            np.add(out, share, out=out)
         if by_number:
             _gather(counted, agree, first=not place)
         else:
