@@ -4,12 +4,14 @@ import argparse
 
 from benchmarks import (
     balancing,
+    compression,
     distillation,
     domain_adaptation,
     encoding,
     few_shot,
     fine_tuning,
     multi_task,
+    serving,
 )
 
 BENCHMARKS = {
@@ -17,9 +19,11 @@ BENCHMARKS = {
     "fine_tuning": fine_tuning.main,
     "few_shot": few_shot.main,
     "balancing": balancing.main,
+    "compression": compression.main,
     "distillation": distillation.main,
     "domain_adaptation": domain_adaptation.main,
     "multi_task": multi_task.main,
+    "serving": serving.main,
 }
 
 

@@ -28,11 +28,7 @@ STUDIES: dict[str, dict[str, Any]] = {
         "tasks": ("emotion", "hate", "irony", "offensive"),
         "max_length": 64,
         "epochs": 2,
-        "recipes": {
-            "alone": {"alone": True},
-            "joint": {},
-            "ple": {"fusion": {"ple": {"layers": 1}}},
-        },
+        "recipes": {"alone": {"alone": True}, "joint": {}},
     },
     "fdu": {
         "file": "text/fdu_reviews.parquet",

@@ -1,11 +1,13 @@
 """Merging folders: numbers, types, shards, threads, resuming, and what does not go together."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -356,6 +358,12 @@ def test_pickled_and_damaged_folders_are_told(folders, tmp_path) -> None:
         (tmp_path / "cut" / "model.safetensors").write_bytes(content)
         with pytest.raises(ModelError, match=r"model\.safetensors"):
             open_weights(tmp_path / "cut")
+
+
+def test_a_disk_without_room_is_told(folders, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(ModelError, match="has room for 1,000 bytes"):
+        merged("linear", folders, tmp_path / "out")
 
 
 def test_a_folder_with_another_model_is_left_alone(folders, tmp_path) -> None:

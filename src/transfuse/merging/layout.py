@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from transfuse.errors import ModelError, Problem
 from transfuse.files import write_whole
 from transfuse.merging.storage import TYPES
 from transfuse.merging.weights import INDEX, WEIGHTS, Stored
@@ -62,10 +64,20 @@ class Layout:
         """Make the partial files at their full size, each with its header.
 
         Files that are there already keep what they hold.
+
+        Raises:
+            ModelError: If the disk has not enough room.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        paths = {name: self.folder / (name + PARTIAL) for name in self.headers}
+        held = sum(path.stat().st_size for path in paths.values() if path.exists())
+        free, wanted = shutil.disk_usage(self.folder).free, sum(self.sizes.values()) - held
+        if wanted > free:
+            raise ModelError(
+                Problem(str(self.folder), f"has room for {free:,} bytes", f"{wanted:,} bytes")
+            )
         for name, header in self.headers.items():
-            path = self.folder / (name + PARTIAL)
+            path = paths[name]
             with path.open("r+b" if path.exists() else "w+b") as file:
                 file.write(header)
                 file.truncate(self.sizes[name])
