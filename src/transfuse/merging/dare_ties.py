@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from transfuse.merging.base import Floats
 from transfuse.merging.dare import Dare
-from transfuse.merging.signs import Compat, elected_mean
+from transfuse.merging.signs import MOST, Compat, elected_mean
 from transfuse.merging.streamed import Piece
 
 __all__ = ["DareTies"]
@@ -21,6 +21,8 @@ class DareTies(Dare):
     Yu et al. (2024), 'Language models are super Mario: absorbing abilities from homologous models
     as a free lunch' (arXiv:2311.03099); the election is that of `ties`.
     """
+
+    most: ClassVar[int | None] = MOST
 
     scale: float = 1.0
     """λ: what the merged change is multiplied by. Default: 1."""

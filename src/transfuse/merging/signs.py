@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from transfuse.merging.base import Floats
 from transfuse.merging.desk import Desk
 
-__all__ = ["Compat", "elected_mean"]
+__all__ = ["MOST", "Compat", "elected_mean"]
 
 Compat = Literal["mergekit", "peft"]
+
+MOST = 255
+"""Models that can vote: they are counted in one byte."""
 
 _LEAST = np.float32(1e-30)
 """Stands for a divisor of 0, where what is divided is 0 as well."""

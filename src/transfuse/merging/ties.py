@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from transfuse.merging.base import Floats
-from transfuse.merging.signs import Compat, elected_mean
+from transfuse.merging.signs import MOST, Compat, elected_mean
 from transfuse.merging.streamed import Piece, Survey, Weighted
 from transfuse.merging.thresholds import thresholds
 
@@ -25,6 +25,7 @@ class Ties(Weighted):
 
     needs_base: ClassVar[bool] = True
     least: ClassVar[int] = 1
+    most: ClassVar[int | None] = MOST
     surveys: ClassVar[bool] = True
 
     density: float = 0.2
