@@ -35,7 +35,7 @@ class ModelStock(Streamed):
 
     def survey(self, sizes: Mapping[str, int]) -> Survey:
         """See `Streamed.survey`; returns t."""
-        parts = yield Ask(blocks(sizes), lambda piece: gramian(piece.deltas(), piece.desk))
+        parts = yield Ask(blocks(sizes), lambda piece: gramian(piece.deltas()))
         products = summed(parts)
         count = len(products)
         norms = np.sqrt(np.diagonal(products))

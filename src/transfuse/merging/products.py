@@ -1,4 +1,7 @@
-"""Inner products of runs, in float64: a float32 sum over a large tensor loses four digits."""
+"""Inner products of runs: short float32 sums, added up in float64.
+
+One float32 sum over a large tensor loses four digits.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,32 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.merging.base import Floats
-from transfuse.merging.desk import Desk
 
 __all__ = ["gramian", "summed"]
 
+_SHORT = 1024
+"""Numbers of a float32 sum."""
 
-def gramian(rows: Sequence[Floats], desk: Desk) -> NDArray[np.float64]:
+
+def gramian(rows: Sequence[Floats]) -> NDArray[np.float64]:
     """The inner product of each pair of runs.
 
     Args:
         rows: Runs, each [n].
-        desk: Room to work in.
 
     Returns:
         A symmetric matrix, [rows, rows].
     """
-    count = len(rows[0])
-    wide = [desk.wide(f"row {place}", count) for place in range(len(rows))]
-    for row, copy in zip(rows, wide, strict=True):
-        np.copyto(copy, row)
-    product = desk.wide("product", count)
     found = np.empty((len(rows), len(rows)))
-    for one in range(len(rows)):
-        for other in range(one, len(rows)):
-            np.multiply(wide[one], wide[other], out=product)
-            found[one, other] = found[other, one] = np.add.reduce(product)
+    for one, first in enumerate(rows):
+        for other, second in enumerate(rows[: one + 1]):
+            found[one, other] = found[other, one] = _product(first, second)
     return found
+
+
+def _product(first: Floats, second: Floats) -> float:
+    even = len(first) // _SHORT * _SHORT
+    shape = (-1, _SHORT)
+    sums = np.einsum("ij,ij->i", first[:even].reshape(shape), second[:even].reshape(shape))
+    rest = np.einsum("i,i->", first[even:], second[even:])
+    return float(np.add.reduce(sums, dtype=np.float64)) + float(rest)
 
 
 def summed(parts: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:

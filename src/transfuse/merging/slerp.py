@@ -44,7 +44,7 @@ class Slerp(Streamed):
 
     def survey(self, sizes: Mapping[str, int]) -> Survey:
         """See `Streamed.survey`; returns the factors of both, or None to go straight."""
-        parts = yield Ask(blocks(sizes), lambda piece: gramian(piece.models, piece.desk))
+        parts = yield Ask(blocks(sizes), lambda piece: gramian(piece.models))
         products = summed(parts)
         norms = math.sqrt(products[0, 0] * products[1, 1])
         cosine = products[0, 1] / norms if norms > 0 else 1.0
