@@ -10,6 +10,7 @@ from benchmarks import (
     encoding,
     few_shot,
     fine_tuning,
+    merging,
     multi_task,
     serving,
 )
@@ -22,6 +23,7 @@ BENCHMARKS = {
     "compression": compression.main,
     "distillation": distillation.main,
     "domain_adaptation": domain_adaptation.main,
+    "merging": merging.main,
     "multi_task": multi_task.main,
     "serving": serving.main,
 }
