@@ -38,17 +38,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "coral": {"learn": "source", "align": "coral"},
     "linear_ot": {"learn": "source", "align": "linear_ot"},
     "subspace": {"learn": "source", "align": "subspace"},
-    "shot": {
-        "model": {"name": f"@{_SOURCE_ONLY}", "max_length": 128},
-        "tune": {"top": {"layers": 1}},
-        "learn": "shot",
-        "train": {
-            "epochs": 2,
-            "batch_size": 64,
-            "select": "information_maximisation",
-            "evaluations": 6,
-        },
-    },
+    "discriminator": {"learn": "source", "align": "discriminator"},
 }
 
 
