@@ -6,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from said_members import LABELS, TEXTS, Said, keep, write_tfidf
-from transfuse.answering import load_model
+from transfuse.answering import load_model, model_bytes
 from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.members import common_task
 from transfuse.answering.predict import predict_texts
 from transfuse.answering.rules import Gated, Logistic, Rule, Vote, WeightedMean
 from transfuse.errors import ModelError
 from transfuse.evaluation import apply_temperature
-from transfuse.models import LinearHead, load_classifier
+from transfuse.models import Engine, LinearHead, load_classifier
 from transfuse.tasks import Classification, MultiLabel, Regression
 
 UNSEEN = ["a good book", "so poor a film", "nothing of it", "very very bad"]
@@ -259,3 +260,20 @@ def test_no_text_is_no_answer(tmp_path: Path) -> None:
     ensemble = Ensemble((write_tfidf(tmp_path / "one"),) * 2, HALF, LABELS)
     assert ensemble.scores([]).shape == (0, 2)
     assert ensemble.disagreement([]).shape == (0,)
+
+
+def test_members_answer_with_the_arithmetic_that_is_asked_for(
+    tmp_path: Path, tiny: Callable[..., Path]
+) -> None:
+    network = load_classifier(tiny("bert"), LABELS, task="target", pooling="mean")
+    member = keep(tmp_path / "member", network, Classification(labels=LABELS))
+    whole = Ensemble((member,), WeightedMean(np.array([1.0])), LABELS)
+    folder = keep(tmp_path / "whole", whole, Classification(labels=LABELS)).path
+    for engine in (Engine(), Engine(dtype=torch.bfloat16)):
+        wanted = load_model(member.path, engine).scores(TEXTS)
+        np.testing.assert_allclose(load_model(folder, engine).scores(TEXTS), wanted, atol=1e-9)
+
+
+def test_a_size_is_that_of_the_folder_whatever_it_lies_in(tmp_path: Path) -> None:
+    model = write_tfidf(tmp_path / "adapter" / "model")
+    assert model_bytes(model.path) == model_bytes(write_tfidf(tmp_path / "model").path) > 0

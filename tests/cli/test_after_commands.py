@@ -1,5 +1,6 @@
 """`fuse`, `compress` and `export` on model folders: recipes made of them, and what is printed."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from recipes import small_recipe
 from transfuse.answering import load_model
 from transfuse.cli.app import main
 from transfuse.models import Engine
-from transfuse.study import read_study
+from transfuse.study import read_study, shrink
 from transfuse.study.fusing import fusing
 from transfuse.study.shrink import AS_IT_IS, shrinking
 from transfuse.transfer import Engines, transfer
@@ -84,3 +85,33 @@ def test_the_searches_are_studies_that_validate(tmp_path: Path) -> None:
     assert light.comparison.keep == "lightest"
     assert light.comparison.within == 0.95
     assert light.baselines == (AS_IT_IS,)
+
+
+def test_the_searches_try_what_suits_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [_words(tmp_path, f"m{words}", words) for words in (1, 2)]
+    for model in models:
+        about = json.loads((model / "transfuse.json").read_text(encoding="utf-8"))
+        about |= {"task": {"regression": {"mean": 0.0, "deviation": 1.0}}, "kind": "network"}
+        about["recipe"] |= {"task": "regression", "model": {"pretrained": {"name": "some"}}}
+        (model / "transfuse.json").write_text(json.dumps(about), encoding="utf-8")
+    recipes = fusing(models)["recipes"]
+    assert {"average", "learned", "soup", "wemoe"} <= set(recipes)
+    assert not {"stacking", "gate", "layerwise"} & set(recipes)
+    monkeypatch.setattr(shrink, "find_spec", lambda name: None)
+    recipes = shrinking(models[0])["recipes"]
+    assert "int8" in recipes
+    assert not [name for name in recipes if "openvino" in name]
+    assert recipes["static"]["learn"] == ["target"]
+
+    # Cut after training, it is no longer what the other is.
+    about["made"] = [{"stage": {"prune_layers": {}}}]
+    (models[1] / "transfuse.json").write_text(json.dumps(about), encoding="utf-8")
+    assert "soup" not in fusing(models)["recipes"]
+    about["recipe"]["model"] = {"static": {"of": "some"}}
+    (models[1] / "transfuse.json").write_text(json.dumps(about), encoding="utf-8")
+    monkeypatch.setattr(shrink, "find_spec", lambda name: name)
+    recipes = shrinking(models[1])["recipes"]
+    assert {AS_IT_IS, "int8", "openvino"} <= set(recipes)
+    assert not {"static", "width-openvino", "layers-openvino"} & set(recipes)

@@ -124,6 +124,15 @@ def test_a_mistake_of_ours_is_one_line_and_a_file(
     assert "train.epochs=1" in text
 
 
+def test_a_folder_in_the_place_of_a_file_is_named(cli: Command, table: Path, place: Path) -> None:
+    (place / "card.html").mkdir()
+    said = cli("check", table, "--output", "card.html")
+    assert said.code == 2
+    assert said.err.startswith("card.html\n")
+    assert "is a directory" in said.err
+    assert {path.name for path in place.iterdir()} == {"card.html", table.name}
+
+
 def test_ctrl_c_says_how_to_go_on(
     cli: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,8 @@ def test_fuse_merges_folders(app, tmp_path, capsys) -> None:
         (["ties", "--option", "density=[1"], "no YAML"),
         (["ties", "--option", "density=2"], "density lies in"),
         (["ties"], "no base"),
+        (["average"], "a: no such folder"),
+        (["all"], "a: no such folder"),
     ],
 )
 def test_what_is_wrong_is_said(app, words, message, tmp_path) -> None:
@@ -61,3 +63,22 @@ def test_what_is_wrong_is_said(app, words, message, tmp_path) -> None:
     with pytest.raises(TransfuseError, match=message):
         run(app, *words, *homes, "--output", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "where"),
+    [
+        ("average", ["--threads", "2"], "--threads"),
+        ("average", ["--dtype", "bfloat16", "--shard-bytes", "7"], "--dtype"),
+        ("all", ["--option", "scale=1"], "--option"),
+        ("linear", ["--weights-only", "--data", "rows.csv"], "--data"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(app, method, words, where, tmp_path) -> None:
+    homes = [tmp_path / name for name in "ab"]
+    for home in homes:
+        home.mkdir()
+        (home / "transfuse.json").write_text("{}")
+    with pytest.raises(TransfuseError) as caught:
+        run(app, method, *homes, *words)
+    assert caught.value.problems[0].where == where

@@ -16,6 +16,7 @@ from recipes import small_recipe
 from transfuse.cli import serve_commands
 from transfuse.cli.app import main
 from transfuse.errors import ModelError
+from transfuse.serving.server import listen
 from transfuse.serving.service import named_folders
 from transfuse.transfer import transfer
 
@@ -63,9 +64,10 @@ def test_names_come_from_recipes_or_the_command(folder: Path) -> None:
 def test_all_wrong_folders_are_told_at_once(folder: Path, tmp_path: Path) -> None:
     given = [str(folder), f"small={folder}", f"a/b={folder}", f"={folder}", str(tmp_path / "none")]
     with pytest.raises(ModelError) as wrong:
-        named_folders(given)
+        named_folders([*given, str(folder.parent)])
     what = [problem.what for problem in wrong.value.problems]
-    assert len(what) == 4
+    assert len(what) == 5
+    assert wrong.value.problems[4].fix == f"Did you mean '{folder}'?"
     assert what[0].startswith("the name 'small' is taken by")
     assert "'a/b'" in what[1]
     assert what[3] == "no such folder"
@@ -76,6 +78,15 @@ def test_options_that_do_not_go_together(folder: Path, capsys: pytest.CaptureFix
     assert "queue must hold" in capsys.readouterr().err
     assert main(["serve", str(folder), "--host", "256.1.1.1"]) == 2
     assert "--host" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with listen("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        assert main(["serve", str(folder), "--port", str(port)]) == 2
+    told = capsys.readouterr().err
+    assert "address already in use" in told
+    assert told.count(str(port)) == 1
 
 
 @pytest.mark.parametrize("contents", ["", " \n", "to\nken", "schlüssel"])

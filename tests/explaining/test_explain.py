@@ -197,6 +197,14 @@ def test_numbers_and_several_labels(tiny: Callable[..., Path]) -> None:
         assert one.probability == pytest.approx(several.scores([TEXT])[0, 2], abs=1e-4)
 
 
+def test_what_is_surely_not_so_has_a_probability_of_0(tiny: Callable[..., Path]) -> None:
+    model = opened(tiny_network(tiny, "bert"), temperature=1e-5)
+    least = LABELS[int(model.scores([TEXT])[0].argmin())]
+    found = explain(model, TEXT, label=least, method="integrated_gradients", steps=4)
+    assert found.score < -800
+    assert found.probability == 0
+
+
 @pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
 def test_texts_without_words(tiny: Callable[..., Path], method: str) -> None:
     for kind in ("bert", "gpt2", "static"):

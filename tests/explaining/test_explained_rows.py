@@ -71,6 +71,17 @@ def test_the_rows_that_tell_most_are_chosen(tmp_path: Path) -> None:
     assert wrong["tokens"][0] == {"text": "great", "start": 0, "end": 5, "weight": weight}
 
 
+def test_scores_follow_the_names_of_labels(tmp_path: Path) -> None:
+    wanted = json.loads((study(tmp_path) / "explained.json").read_text(encoding="utf-8"))
+    model = opened(Linear(), Classification(labels=("bad", "good")))
+    table = Table.from_dict(
+        {"text": [text for text, _ in ROWS], "label": [each for _, each in ROWS]}
+    )
+    scores = model.scores(table.texts())[:, ::-1]
+    explained_rows(tmp_path, model, table, scores, ("good", "bad"))
+    assert json.loads((tmp_path / "explained.json").read_text(encoding="utf-8")) == wanted
+
+
 def test_without_wrong_answers_there_are_none(tmp_path: Path) -> None:
     told = json.loads((study(tmp_path, ROWS[:3]) / "explained.json").read_text(encoding="utf-8"))
     assert {row["kind"] for row in told["rows"]} == {"right", "unsure"}
@@ -120,3 +131,12 @@ def test_a_page_of_its_own(tmp_path: Path) -> None:
     assert text.count('class="why"') == 3
     assert "… cut" in text
     assert text.count("No word changes the answer on its own.") == 2
+
+
+def test_a_word_longer_than_a_page_is_cut(tmp_path: Path) -> None:
+    model = opened(Linear(), Classification(labels=("bad", "good")))
+    found = explain(model, "x" * 900 + " great", label="good")
+    tokens = [{**token, "weight": 1.0} for token in found.to_dict()["tokens"]]
+    page = write_explanations([{**found.to_dict(), "tokens": tokens}], tmp_path / "why.html", "m")
+    runs = {len(run) for run in re.findall("x{50,}", page.read_text(encoding="utf-8"))}
+    assert runs == {700, 60}

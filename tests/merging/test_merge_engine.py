@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+import transfuse.merging.layout as layout
 import transfuse.merging.making as making
 import transfuse.merging.streamed as streamed
 from merging import merging_models as tiny
@@ -385,6 +386,15 @@ def test_what_was_done_before_is_not_done_again(folders, tmp_path) -> None:
     assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns == time
 
 
+def test_models_with_other_settings_are_another_merge(folders, tmp_path) -> None:
+    models = [shutil.copytree(folder, tmp_path / folder.name) for folder in folders[1:]]
+    merge_folders(method("linear"), models, tmp_path / "out")
+    config = json.loads((models[0] / "config.json").read_text(encoding="utf-8"))
+    (models[0] / "config.json").write_text(json.dumps(config | {"note": "new"}), encoding="utf-8")
+    with pytest.raises(ModelError, match="holds another model"):
+        merge_folders(method("linear"), models, tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["ties", "dare_ties"])
 def test_a_merge_goes_on_where_it_was_stopped(name, folders, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(making, "_SYNCED_EVERY", 0.0)
@@ -432,6 +442,29 @@ def test_a_killed_merge_goes_on(folders, tmp_path) -> None:
     merged("ties", folders[:3], tmp_path / "out")
     found = read_model(tmp_path / "out")
     wanted = read_model(merged("ties", folders[:3], tmp_path / "wanted"))
+    assert all(found[name].tobytes() == wanted[name].tobytes() for name in wanted)
+    assert not list((tmp_path / "out").glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("shard_bytes", "where", "name"),
+    [(5_000_000_000, making.Journal, "end"), (2_000, layout, "write_whole")],
+)
+def test_a_merge_that_was_stopped_while_it_named_its_files_goes_on(
+    shard_bytes, where, name, folders, tmp_path, monkeypatch
+) -> None:
+    whole = merged("ties", folders, tmp_path / "whole", shard_bytes=shard_bytes)
+
+    def stop(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, stop)
+        with pytest.raises(KeyboardInterrupt):
+            merged("ties", folders, tmp_path / "out", shard_bytes=shard_bytes)
+    assert list((tmp_path / "out").glob("*.safetensors"))
+    merged("ties", folders, tmp_path / "out", shard_bytes=shard_bytes)
+    found, wanted = read_model(tmp_path / "out"), read_model(whole)
     assert all(found[name].tobytes() == wanted[name].tobytes() for name in wanted)
     assert not list((tmp_path / "out").glob("*.partial"))
 

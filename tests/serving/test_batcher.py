@@ -305,3 +305,29 @@ def test_other_work_has_its_turn_and_keeps_its_seat() -> None:
         assert await batcher.answer(["b"]) == ["bb"]
 
     batching(ask)
+
+
+def test_other_work_leaves_threads_to_texts() -> None:
+    held, running = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> None:
+        running.release()
+        assert held.wait(10)
+
+    async def ask(batcher: Batcher[str], _: Work) -> None:
+        # The first is given up at once, but its thread goes on.
+        tasks = [asyncio.create_task(batcher.run(hold)) for _ in range(3)]
+        while not running.acquire(blocking=False):
+            await asyncio.sleep(0.001)
+        tasks[0].cancel()
+        tasks[1].cancel()
+        async with asyncio.timeout(5):
+            assert await batcher.answer(["a"]) == ["aa"]
+        assert not running.acquire(blocking=False)
+        held.set()
+        await tasks[2]
+
+    try:
+        batching(ask, threads=2)
+    finally:
+        held.set()

@@ -125,3 +125,17 @@ def test_the_page_asks_for_the_token_and_tells_of_problems(start: Start, tmp_pat
     dom = browse(server.url, tmp_path / "b", text="much too long")
     assert "has 13 characters; expected at most 3" in words(dom, "problem")
     assert hidden(dom, "result")
+
+
+@in_browser
+def test_where_no_reason_is_found_the_page_says_so(start: Start, tmp_path: Path) -> None:
+    class Unexplained(Known):
+        def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+            if "" in texts:
+                raise RuntimeError
+            return super().scores(texts)
+
+    dom = browse(start(Unexplained()).url, tmp_path, text="a text")
+    assert words(dom, "said") == "short"
+    assert not hidden(dom, "problem")
+    assert words(dom, "why-state") == ""

@@ -1,6 +1,8 @@
 """What a recipe does after training, and what it says of it."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import numpy as np
 import pytest
 
 from recipes import small_recipe
-from transfuse.answering import load_model
+from transfuse.answering import load_model, rewrite_scorecard
 from transfuse.answering.about import read_about
+from transfuse.answering.calibration import Calibration
 from transfuse.errors import DataError, ModelError, RecipeError
 from transfuse.models import Engine
 from transfuse.tasks import Classification
@@ -49,7 +52,8 @@ def test_two_folders_become_one_that_answers_between_them(tmp_path: Path) -> Non
     np.testing.assert_allclose(raw, 0.25 * parts[0] + 0.75 * parts[1], atol=1e-9)
     made = read_about(folder)["made"]
     assert made[0]["stage"] == {"average": {"weights": [0.25, 0.75]}}
-    assert len(made[-1]["before"]) == 2
+    # Both come from recipes of one name.
+    assert [each["name"] for each in made[-1]["before"]] == ["small (1)", "small (2)"]
     assert all(each["low"] <= each["gain"] <= each["high"] for each in made[-1]["before"])
     assert model.training_keys == load_model(one).training_keys
     assert not (tmp_path / "both" / "then").exists()
@@ -123,3 +127,87 @@ def test_scores_follow_the_names_of_labels() -> None:
     np.testing.assert_allclose(fewer, [[5 / 7, 2 / 7]])
     with pytest.raises(ModelError, match="knows no label"):
         aligned(scores, have, Classification(labels=("a", "d")))
+
+
+def test_a_made_model_keeps_labels_that_the_rows_at_hand_lack(tmp_path: Path) -> None:
+    one = _words(tmp_path)
+    lines = (tmp_path / "target.jsonl").read_text(encoding="utf-8").splitlines()
+    other = tmp_path / "other.jsonl"
+    rows = [json.loads(line) for line in lines]
+    for number, row in enumerate(rows):
+        # A label that comes first in the order of names, and texts that the other never saw.
+        row |= {"text": f"once {row['text']}", "label": row["label"] if number % 3 else "awful"}
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = small_recipe(tmp_path, "unused") | {"model": "tfidf", "learn": "target"}
+    recipe["data"] = {"target": {"path": str(other)}}
+    two = transfer(recipe, tmp_path / "two", engines=_Plain()).folder
+
+    both = derived([two, one], ["average"], data=tmp_path / "target.jsonl")
+    model = load_model(transfer(both, tmp_path / "both", engines=_Plain()).folder)
+    assert model.task.label_names == ("awful", "bad", "good")
+    assert model.scores(TEXTS).shape == (3, 3)
+    assert model.predict(TEXTS[:2]) == ["good", "bad"]
+    kept = Calibration.load(model.path)
+    assert kept is not None
+    assert kept.scores.shape[1] == 3
+    assert set(kept.targets.tolist()) == {1, 2}
+
+
+def test_a_made_model_answers_numbers_on_the_labels_own_scale(
+    tmp_path: Path, tiny: Callable[..., Path]
+) -> None:
+    recipe = small_recipe(tmp_path, tiny("bert"), task="regression", learn="target")
+    lines = (tmp_path / "target.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    numbers = tmp_path / "numbers.jsonl"
+    numbers.write_text(
+        "".join(
+            json.dumps(row | {"label": 120.0 if row["label"] == "good" else 80.0}) + "\n"
+            for row in rows
+        ),
+        encoding="utf-8",
+    )
+    recipe["data"] = {"target": {"path": str(numbers)}}
+    plain = load_model(transfer(recipe, tmp_path / "plain", engines=_Plain()).folder, Engine())
+    again = transfer(derived([plain.path], ()), tmp_path / "again", engines=_Plain()).folder
+    np.testing.assert_allclose(load_model(again, Engine()).scores(TEXTS), plain.scores(TEXTS))
+    small = transfer(recipe | {"then": "bfloat16"}, tmp_path / "small", engines=_Plain()).folder
+    scores = load_model(small, Engine()).scores(TEXTS)
+    np.testing.assert_allclose(scores, plain.scores(TEXTS), rtol=0.02)
+
+
+def test_rows_that_a_stage_learns_from_are_told(tmp_path: Path, tiny: Callable[..., Path]) -> None:
+    one = transfer(small_recipe(tmp_path, tiny("bert")), tmp_path / "one", engines=_Plain()).folder
+    text = (tmp_path / "target.jsonl").read_text(encoding="utf-8")
+    other = tmp_path / "other.jsonl"
+    other.write_text(text.replace('"text": "', '"text": "once '), encoding="utf-8")
+    recover = {"prune_layers": {"layers": 2, "recover": {"max_steps": 2}}}
+    found = {}
+    for name, stage in (("cut", recover), ("half", "bfloat16")):
+        made = transfer(derived([one], [stage], data=other), tmp_path / name, engines=_Plain())
+        found[name] = load_model(made.folder).training_keys - load_model(one).training_keys
+    assert len(found["cut"]) == 72
+    assert not found["half"]
+
+
+def test_a_model_as_it_stands_sees_no_labels_to_be_calibrated_by(tmp_path: Path) -> None:
+    one = _words(tmp_path)
+    rewrite_scorecard(one, replace(load_model(one).scorecard, temperature=1.75))
+    plan = read_plan(derived([one], ()))
+    assert not plan.reads_labels
+    again = load_model(transfer(plan, tmp_path / "again", engines=_Plain()).folder)
+    assert again.temperature == 1.75
+    assert "ece_scaled" in again.scorecard.metrics
+
+
+def test_nothing_is_searched_where_nothing_is_learnt() -> None:
+    recipe = {"name": "x", "model": {"folders": ["a"]}, "data": {"target": {"path": "x.csv"}}}
+    recipe |= {"then": "bfloat16", "search": {"train.epochs": [1, 2]}}
+    with pytest.raises(RecipeError, match="nothing is learnt"):
+        read_plan(recipe)
+
+
+def test_a_stage_without_a_name_is_refused_by_its_place(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read_plan(derived([_words(tmp_path)], [{}]))
+    assert caught.value.problems[0].where == "then[0]"

@@ -25,12 +25,15 @@ def read_about(folder: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError:
+        # A run keeps its model in a folder of this name.
+        inside = folder / "model"
+        meant = (inside / ABOUT).is_file()
         raise ModelError(
             Problem(
                 str(folder),
                 "holds no model of Transfuse" if folder.is_dir() else "no such folder",
                 f"a folder with {ABOUT}",
-                "`transfuse transfer` writes one.",
+                f"Did you mean '{inside}'?" if meant else "`transfuse run` writes one.",
             )
         ) from None
     except json.JSONDecodeError as error:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from transfuse.answering.calibration import Calibration
 from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.folder import ModelFolder
+from transfuse.answering.members import confidence_of
 from transfuse.errors import ModelError, Problem
 from transfuse.evaluation.abstention import fit_abstention, risk_coverage
 from transfuse.evaluation.conformal import (
@@ -21,7 +22,7 @@ from transfuse.evaluation.conformal import (
 )
 from transfuse.tasks import Task
 
-__all__ = ["Doubt", "Doubting", "confidence_of"]
+__all__ = ["Doubt", "Doubting"]
 
 
 @dataclass(frozen=True)
@@ -182,20 +183,6 @@ class Doubting:
             found["answered_risk"] = float(wrong[kept].mean()) if kept.any() else 0.0
         found["risk_coverage_area"] = risk_coverage(sure, wrong).area
         return found
-
-
-def confidence_of(kind: str, scores: NDArray[Any]) -> NDArray[np.float64]:
-    """How sure a model is of each row, [n].
-
-    Args:
-        kind: The task's kind: classification, or multilabel, where it is that of the least certain
-            yes or no.
-        scores: Probabilities [n, outputs].
-    """
-    wide = np.asarray(scores, dtype=np.float64)
-    if kind == "classification":
-        return np.asarray(wide.max(axis=1))
-    return np.asarray(np.maximum(wide, 1 - wide).min(axis=1))
 
 
 def wrong_rows(task: Task, rows: Calibration) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ is pickled.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,9 @@ def model_bytes(folder: Path) -> int:
     return sum(
         path.stat().st_size
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in aside and "adapter" not in path.parts
+        if path.is_file()
+        and path.name not in aside
+        and "adapter" not in path.relative_to(folder).parts
     )
 
 
@@ -253,7 +256,13 @@ def load_model(
     kind = KINDS.get(about["kind"])
     keys = load_file(folder / ROWS)["keys"]
     card = Scorecard.from_dict(about["scorecard"])
-    model = load_network(folder) if kind is None else kind.load(folder, load_model)
+    model: Kept
+    if kind is None:
+        model = load_network(folder)
+    else:
+        model = kind.load(folder, partial(load_model, engine=engine))
+    if isinstance(model, DynamicModel):
+        model = replace(model, engine=engine)
     inference = None
     if isinstance(model, Network):
         inference = Inference(model, engine or probe_engine())

@@ -107,18 +107,18 @@ def aligned_scores(
     return found
 
 
-def confidence_of(kind: str, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def confidence_of(kind: str, scores: NDArray[Any]) -> NDArray[np.float64]:
     """How sure an answer is, [n]: the probability of the class, or of the least certain label.
 
     Args:
         kind: `classification` or `multilabel`.
         scores: [n, outputs].
     """
+    wide = np.asarray(scores, dtype=np.float64)
     if kind == "multilabel":
-        scores = np.maximum(scores, 1 - scores)
-        least: NDArray[np.float64] = scores.min(axis=1, initial=1.0)
+        least: NDArray[np.float64] = np.maximum(wide, 1 - wide).min(axis=1, initial=1.0)
         return least
-    most: NDArray[np.float64] = scores.max(axis=1, initial=0.0)
+    most: NDArray[np.float64] = wide.max(axis=1, initial=0.0)
     return most
 
 

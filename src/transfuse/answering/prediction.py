@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transfuse.answering.doubt import Doubt, Doubting, confidence_of
+from transfuse.answering.doubt import Doubt, Doubting
+from transfuse.answering.members import confidence_of
 from transfuse.tasks import Task
 
 __all__ = ["Prediction", "as_columns", "new_columns", "predictions"]

@@ -63,6 +63,10 @@ class Stage(ABC):
     most: ClassVar[int | None] = 1
     """Models that it takes at the most; None for any number. Default: 1."""
 
+    learns: ClassVar[bool] = True
+    """Whether the training rows shape what it makes, so that the model has seen them. Default:
+    yes."""
+
     @abstractmethod
     def make(
         self, models: Sequence[ModelFolder], evidence: Evidence, seed: int, tell: Tell

@@ -121,7 +121,9 @@ def _unforeseen(error: Exception, arguments: Sequence[str], session: Session) ->
     if isinstance(error, OSError) and error.filename is not None:
         # A folder without rights, a full disk: nothing that a bug report could mend.
         what = error.strerror or str(error)
-        print_problems([Problem(str(error.filename), what[:1].lower() + what[1:])])
+        # Of a rename the new name is the one that a person gave.
+        where = error.filename if error.filename2 is None else error.filename2
+        print_problems([Problem(str(where), what[:1].lower() + what[1:])])
         return 2
     path = write_crash(error, arguments, session.output)
     stderr().print(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+_SHARD_BYTES = 5_000_000_000
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
@@ -57,7 +59,7 @@ def fuse(
     ] = None,
     shard_bytes: Annotated[
         int, typer.Option(help="Bytes of weights in one file.", min=1)
-    ] = 5_000_000_000,
+    ] = _SHARD_BYTES,
 ) -> None:
     """Make one model of several: of their answers, or of their weights.
 
@@ -71,10 +73,16 @@ def fuse(
     [green]transfuse fuse ties a b c --base bert --option density=0.3 --output merged[/]
     """
     if not weights_only and all((folder / "transfuse.json").is_file() for folder in folders):
+        given = {"--dtype": dtype, "--threads": threads}
+        given["--shard-bytes"] = None if shard_bytes == _SHARD_BYTES else shard_bytes
+        _refuse(given, "belongs to merges of weights alone", "--weights-only beside it")
         _measured(context, method, folders, data, output, base, options or [])
         return
-    from transfuse.merging import check, merge_folders
+    _refuse({"--data": data}, "is given, and weights alone are merged without rows")
+    from transfuse.merging import METHODS, check, merge_folders
 
+    if method not in METHODS:
+        _check_folders(method, folders)
     made = _method(method, options or [])
     if output is None:
         raise TransfuseError(Problem("--output", "missing", "the new model's folder"))
@@ -123,6 +131,7 @@ def _measured(
     if method == "all":
         from transfuse.study.fusing import fusing
 
+        _refuse({"--option": options or None, "--base": base}, "belongs to one method, not to all")
         do_recipe(context.obj, fusing(folders, data=data), output)
         return
     from transfuse.transfer.derived import derived
@@ -130,6 +139,26 @@ def _measured(
     given = {**_values(options), **({"base": str(base)} if base is not None else {})}
     stage = {method: dict(given)} if given else method
     do_recipe(context.obj, derived(folders, [stage], data=data), output)
+
+
+def _check_folders(method: str, folders: list[Path]) -> None:
+    """Say which folder is no model of Transfuse, for a method that merges no others."""
+    from transfuse.answering.about import read_about
+    from transfuse.transfer import STAGES
+
+    for folder in folders if method == "all" or method in STAGES else ():
+        read_about(folder)
+
+
+def _refuse(given: Mapping[str, object], what: str, expected: str = "") -> None:
+    """Say which options would do nothing."""
+    problems = [
+        Problem(name, what, expected, "Leave it out.")
+        for name, value in given.items()
+        if value is not None
+    ]
+    if problems:
+        raise TransfuseError(problems)
 
 
 def _method(name: str, options: list[str]) -> "Method":

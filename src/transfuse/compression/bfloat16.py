@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ class BFloat16(Stage):
     tolerance: float = 0.005
     """Greatest loss of the task's main metric on validation rows; more is an error. Default:
     0.005."""
+
+    learns: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.tolerance < 0:

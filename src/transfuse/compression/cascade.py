@@ -57,6 +57,7 @@ class CascadeStage(Stage):
 
     least: ClassVar[int] = 2
     most: ClassVar[int | None] = None
+    learns: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 < self.keep <= 1:

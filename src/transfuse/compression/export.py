@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -55,6 +55,8 @@ class Onnx(Stage):
     tolerance: float = _TOLERANCE
     """Greatest difference of a logit from the network's, as a share of the largest logit where
     that is above 1; a larger one is an error. Default: 0.0001."""
+
+    learns: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.rows < 1:

@@ -98,7 +98,7 @@ def integrate(
         baseline=without,
         tokens=_by_word(text, row.spans, weights),
         gap=gap,
-        probability=None if model.task.kind == "regression" else 1 / (1 + math.exp(-full)),
+        probability=None if model.task.kind == "regression" else (1 + math.tanh(full / 2)) / 2,
         steps=points,
         note=note,
     )

@@ -18,7 +18,7 @@ from transfuse.merging.crew import Crew, cores
 from transfuse.merging.journal import Journal, fingerprint
 from transfuse.merging.layout import lay_out
 from transfuse.merging.making import Merge
-from transfuse.merging.plan import OutDtype, plan_merge
+from transfuse.merging.plan import OutDtype, plan_merge, read_config
 from transfuse.merging.report import MergeReport, Tell
 from transfuse.merging.weights import open_weights
 
@@ -80,6 +80,8 @@ def merge_folders(
         "options": asdict(method),  # type: ignore[call-overload]
         "shards": shard_bytes,
         "dtype": out_dtype,
+        # They name the rows of heads, and the first one is copied.
+        "configs": [read_config(model.folder) for model in models],
     }
     journal = Journal(output, fingerprint([*models, *filter(None, [before])], options))
     report = MergeReport(
@@ -97,7 +99,7 @@ def merge_folders(
     told = journal.finished()
     if told is not None:
         return replace(report, resumed=True, notes=tuple(told.get("notes", plan.notes)))
-    layout.prepare()
+    layout.prepare(own=journal.resumed)
     journal.begin()
     with Crew(threads or min(cores(), _MOST_THREADS)) as crew:
         broken = Merge(method, plan, layout, crew).run(journal, tell)

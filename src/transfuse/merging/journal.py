@@ -91,6 +91,7 @@ class Journal:
         Raises:
             ModelError: If another model is in the folder.
         """
+        # What is whole there while this merge's journal is open was named by this merge.
         folder = self.path.parent
         record = folder / RECORD
         if record.is_file():
@@ -100,7 +101,7 @@ class Journal:
                 told = {}
             if isinstance(told, dict) and told.get("fingerprint") == self.mark:
                 return told
-        if any(folder.glob("*.safetensors")):
+        if not self.resumed and any(folder.glob("*.safetensors")):
             raise ModelError(
                 Problem(
                     str(folder),

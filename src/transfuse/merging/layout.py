@@ -60,16 +60,23 @@ class Layout:
     places: Mapping[str, Stored]
     sizes: Mapping[str, int]
 
-    def prepare(self) -> None:
+    def prepare(self, *, own: bool = False) -> None:
         """Make the partial files at their full size, each with its header.
 
-        Files that are there already keep what they hold.
+        Partial files that are there already keep what they hold.
+
+        Args:
+            own: Whether whole files in the folder are of this very merge, which was stopped while
+                it gave them their names; they are partial again. Default: no.
 
         Raises:
             ModelError: If the disk has not enough room.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         paths = {name: self.folder / (name + PARTIAL) for name in self.headers}
+        for name in paths if own else ():
+            if (self.folder / name).exists():
+                (self.folder / name).replace(paths[name])
         held = sum(path.stat().st_size for path in paths.values() if path.exists())
         free, wanted = shutil.disk_usage(self.folder).free, sum(self.sizes.values()) - held
         if wanted > free:
@@ -85,10 +92,12 @@ class Layout:
     def finish(self) -> None:
         """Give the files their names, and shards an index.
 
-        What an earlier model left under other names goes.
+        What another merge that was stopped has left goes.
         """
         for name in self.headers:
             (self.folder / (name + PARTIAL)).replace(self.folder / name)
+        for left in self.folder.glob(f"model*.safetensors{PARTIAL}"):
+            left.unlink()
         if len(self.headers) > 1:
             names = {name: place.file.name for name, place in self.places.items()}
             weight_map = {name: file.removesuffix(PARTIAL) for name, file in sorted(names.items())}

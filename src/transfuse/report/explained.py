@@ -30,6 +30,9 @@ _NAMED = 4
 _LONGEST = 700
 """Characters of a text that are shown."""
 
+_LONGEST_WORD = 60
+"""Characters of a word that are shown beside its weight."""
+
 LEGEND = key(("swatch for", "speaks for the answer"), ("swatch against", "speaks against it"))
 
 
@@ -90,6 +93,7 @@ def explanation_block(told: Mapping[str, Any], place: str = "") -> Markup:
     text, at, parts = told["text"], 0, []
     for token in tokens:
         if token["end"] > _LONGEST:
+            parts.append(Markup("{}").format(plain(text[at:_LONGEST])))
             break
         parts.append(Markup("{}").format(plain(text[at : token["start"]])))
         parts.append(_word(token, most))
@@ -140,7 +144,7 @@ def _strongest(tokens: Sequence[Mapping[str, Any]], place: str) -> Markup:
     ranked = sorted(range(len(tokens)), key=lambda at: (-abs(tokens[at]["weight"]), at))[:_NAMED]
     named = [
         Markup('<span class="named">{} {}</span>').format(
-            plain(tokens[at]["text"]),
+            _short(plain(tokens[at]["text"])),
             _number(tokens[at]["weight"], "signed", place, f"tokens/{at}/weight"),
         )
         for at in ranked
@@ -149,6 +153,11 @@ def _strongest(tokens: Sequence[Mapping[str, Any]], place: str) -> Markup:
     if not named:
         return Markup('<p class="note">No word changes the answer on its own.</p>')
     return Markup('<p class="note">{}</p>').format(Markup(" · ").join(named))
+
+
+def _short(word: str) -> str:
+    """A word that is not worth a page, such as an address or many words left out together."""
+    return word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…"
 
 
 def _number(value: float, style: str, place: str, name: str) -> Markup:

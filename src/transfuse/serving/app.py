@@ -8,6 +8,7 @@ model's own work).
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -142,7 +143,13 @@ def _add_questions(app: FastAPI, service: Service) -> None:
             work = model.explain(asked.text, asked.label, asked.method)
             found = await answered(request, work)
         except TransfuseError as error:
-            return problem_response(422, error.problems)
+            # Where the folder lies is no business of a client.
+            here = str(model.folder)
+            told = [
+                replace(each, where=each.where.replace(here, f"model {name!r}"))
+                for each in error.problems
+            ]
+            return problem_response(422, told)
         return _json({"model": name, **found.to_dict()})
 
 

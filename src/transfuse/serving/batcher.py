@@ -117,12 +117,11 @@ class Batcher(Generic[Answer]):
         self._max_batch, self._latency = max_batch, latency
         self._capacity, self._patience = queue, patience
         self._threads = self._free = threads
-        self._seats = asyncio.Semaphore(threads)
+        self._seats, self._alone = asyncio.Semaphore(threads), asyncio.Semaphore(1)
         self._waiting: OrderedDict[_Request[Answer], None] = OrderedDict()
         self._queued = 0
         self._filled, self._enough = asyncio.Event(), asyncio.Event()
-        self._target = 1
-        self._expected = 1
+        self._target = self._expected = 1
         self._idle_since = 0.0
         self._rate: float | None = None
         self._running: set[asyncio.Task[None]] = set()
@@ -177,7 +176,7 @@ class Batcher(Generic[Answer]):
             self._forget(request)
 
     async def run(self, function: Callable[[], Result]) -> Result:
-        """Call a function in one of the threads, in its turn.
+        """Call a function in one of the threads, in its turn: one at a time, as texts need some.
 
         Args:
             function: What to call.
@@ -187,10 +186,16 @@ class Batcher(Generic[Answer]):
         """
         if self._stopped:
             raise StoppedError
-        await self._seats.acquire()
+        await self._alone.acquire()
+        try:
+            await self._seats.acquire()
+        except asyncio.CancelledError:
+            self._alone.release()
+            raise
         self._free -= 1
         found = asyncio.get_running_loop().run_in_executor(self._executor, function)
         found.add_done_callback(self._vacate)
+        found.add_done_callback(lambda _: self._alone.release())
         # A thread cannot be stopped: whoever gives up waiting leaves it its seat.
         return await asyncio.shield(found)
 
@@ -249,9 +254,8 @@ class Batcher(Generic[Answer]):
         if self._stopped or self._queued >= self._target or not self._waiting:
             return
         self._enough.clear()
-        oldest = next(iter(self._waiting)).since
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(oldest + self._latency):
+            async with asyncio.timeout_at(next(iter(self._waiting)).since + self._latency):
                 await self._enough.wait()
 
     def _take(self) -> list[_Part[Answer]]:
@@ -316,8 +320,7 @@ class Batcher(Generic[Answer]):
 
 def _hand_over(parts: Sequence[_Part[Answer]], found: "asyncio.Future[Sequence[Answer]]") -> None:
     """Give each part its answers, or what went wrong."""
-    error = found.exception()
-    if error is not None:
+    if (error := found.exception()) is not None:
         for part in parts:
             part.fail(error)
         return

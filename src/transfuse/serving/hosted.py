@@ -54,7 +54,6 @@ class Hosted:
         self._batcher: Batcher[Prediction] | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._arithmetic = ExitStack()
-        self._explaining = threading.Lock()
         self._explanations = 0
 
     @property
@@ -194,9 +193,8 @@ class Hosted:
 
         answers: Answers = self._own.answers
         (mended,) = answers.mended([text])
-        # Explaining may hook into the model, which two at a time must not.
-        with self._explaining:
-            return explain(answers.model, mended, label=label, method=method)
+        # Explaining may hook into the model, which two at a time must not; `run` sees to that.
+        return explain(answers.model, mended, label=label, method=method)
 
     async def drain(self) -> None:
         """Take on no more and finish what was taken on."""

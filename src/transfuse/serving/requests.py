@@ -33,7 +33,8 @@ async def read_request(request: Request, kind: type[Body], options: Serving) -> 
 
     Raises:
         RefusedError: If it is too large (413), too slow (408), not JSON (415 by its
-            header, 400 by its contents) or something else than it should be (422).
+            header, 400 by its contents) or something else than it should be (422), or the server
+            stops (503).
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
@@ -63,6 +64,8 @@ async def _read_body(request: Request, options: Serving) -> bytes:
         raise RefusedError(408, Problem("body", what), _CLOSE, "slow") from None
     except ClientDisconnect:
         raise _gone() from None
+    except asyncio.CancelledError:
+        raise stopping() from None
     return bytes(body)
 
 
@@ -108,7 +111,8 @@ async def answered(request: Request, work: Awaitable[Result]) -> Result:
     except FullError as full:
         problem = Problem("server", "is busy", fix="Ask again after Retry-After seconds.")
         raise RefusedError.busy(429, problem, full.seconds, "full") from None
-    except StoppedError:
+    except (StoppedError, asyncio.CancelledError):
+        # A server cancels what is left when the time that it has to stop is over.
         raise stopping() from None
     finally:
         gone.cancel()

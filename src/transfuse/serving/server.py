@@ -33,7 +33,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        what = getattr(error, "strerror", None) or str(error)
+        # `create_server` says the address once more in brackets.
+        what = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]
         fix = "Choose another with --host or --port."
         raise TransfuseError(Problem(f"{host}:{port}", what.lower(), fix=fix)) from None
 

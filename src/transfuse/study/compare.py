@@ -149,7 +149,8 @@ def _explain(
     assert best is not None
     watcher.on_notice("explaining some answers")
     tested = prepared.target.table.take(prepared.target.parts.test)
-    explained_rows(folder, load_model(folder / "model"), tested, best.scores)
+    model = load_model(folder / "model")
+    explained_rows(folder, model, tested, best.scores, prepared.target.task.label_names)
 
 
 def _keep(model: Path, place: Path) -> None:

@@ -1,7 +1,7 @@
 """Some test rows of a study, explained word by word for the model that it keeps."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.answering import ModelFolder
+from transfuse.answering.members import aligned_scores
 from transfuse.data import Table
 from transfuse.explaining import explain
 from transfuse.files import write_whole
@@ -23,7 +24,11 @@ _EACH = 2
 
 
 def explained_rows(
-    folder: Path, model: ModelFolder, table: Table, scores: NDArray[np.floating[Any]]
+    folder: Path,
+    model: ModelFolder,
+    table: Table,
+    scores: NDArray[np.floating[Any]],
+    labels: Sequence[str] = (),
 ) -> None:
     """Explain the surest right, the surest wrong and the least certain answers.
 
@@ -35,13 +40,16 @@ def explained_rows(
         model: The model that is kept.
         table: The test rows.
         scores: The model's answers to them, [n, classes], before or after temperature scaling.
+        labels: The classes of these scores, of which the model may know more, in another order.
+            Default: the model's.
     """
     if model.task.kind != "classification" or not len(table):
         return
     targets = model.task.encode(table.labels(), table.name)
     names = model.task.label_names
+    scores = aligned_scores(np.asarray(scores, dtype=np.float64), labels or names, names)
     rows = []
-    for kind, row in _chosen(np.asarray(scores, dtype=np.float64), targets):
+    for kind, row in _chosen(scores, targets):
         (text,) = table.take([row]).texts()
         found = explain(model, text, label=names[int(scores[row].argmax())])
         told = {"kind": kind, "row": row, "truth": names[int(targets[row])]}

@@ -1,15 +1,21 @@
 """The study that tries the ways to make one model of several."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transfuse.answering.about import read_about
+from transfuse.fusion import ANSWERS
+from transfuse.fusion.answers import AnswerFusion
+from transfuse.recipe import build
+from transfuse.tasks import TASKS
 from transfuse.transfer.derived import derived
 
 __all__ = ["fusing"]
 
 _ANSWERS = ("average", "learned", "greedy", "stacking", "gate")
+_READ = ("name", "layers", "take", "pooling", "max_length")
 _MERGES = ("soup", "task_arithmetic", "ties", "regmean", "wudi", "tsv_m", "layerwise", "wemoe")
 
 
@@ -17,8 +23,8 @@ def fusing(folders: Sequence[Path], *, data: Path | None = None, name: str = "")
     """The recipe of a study over single models, ensembles and merges.
 
     The models themselves stand in it as they are, so that its report draws score against time and
-    size over all of them. Weights are merged only where every recipe names the same pretrained
-    model.
+    size over all of them. Ways that are not for the models' kind of task are left out, and weights
+    are merged only where every recipe trains the same pretrained model as it is.
 
     Args:
         folders: Two or more model folders.
@@ -33,7 +39,8 @@ def fusing(folders: Sequence[Path], *, data: Path | None = None, name: str = "")
     """
     whole = derived(folders, (), data=data)
     first = whole.pop("name").removesuffix("-again")
-    told = [read_about(folder)["recipe"] for folder in folders]
+    abouts = [read_about(folder) for folder in folders]
+    told = [about["recipe"] for about in abouts]
     recipes: dict[str, Any] = {}
     for number, (folder, recipe) in enumerate(zip(folders, told, strict=True), start=1):
         title = recipe.get("title") or recipe.get("name") or folder.name
@@ -41,7 +48,9 @@ def fusing(folders: Sequence[Path], *, data: Path | None = None, name: str = "")
             "title": f"{title} ({number})",
             "model": {"folders": [str(folder)]},
         }
-    methods = [*_ANSWERS, *(_MERGES if _one_source(told) else ())]
+    task = build(TASKS, abouts[0]["task"], f"{folders[0]}: task")
+    methods = [*_ANSWERS, *(_MERGES if _one_source(abouts) else ())]
+    methods = [method for method in methods if task.kind in _kinds(method)]
     recipes |= {method: {"title": method, "then": method} for method in methods}
     seed = whole.pop("seed", 0)
     return {
@@ -59,11 +68,21 @@ def fusing(folders: Sequence[Path], *, data: Path | None = None, name: str = "")
     }
 
 
-def _one_source(told: Sequence[dict[str, Any]]) -> bool:
-    """Whether all recipes begin from the same pretrained model."""
+def _kinds(method: str) -> Sequence[str]:
+    """The kinds of task that a method is for."""
+    kind = ANSWERS.get(method)
+    if kind is not None and issubclass(kind, AnswerFusion):
+        return kind.kinds
+    # By default it makes answers sure, and numbers are never unsure.
+    return ("classification", "multilabel") if method == "layerwise" else tuple(TASKS)
+
+
+def _one_source(abouts: Sequence[dict[str, Any]]) -> bool:
+    """Whether all are networks trained from the same pretrained model, read the same way."""
     sources = [
-        (options.get("name"), options.get("layers"))
-        for options in (recipe.get("model", {}).get("pretrained") for recipe in told)
-        if options
+        json.dumps([options.get(name) for name in _READ], default=str)
+        for about in abouts
+        if about["kind"] == "network" and not about.get("made")
+        if (options := about["recipe"].get("model", {}).get("pretrained"))
     ]
-    return len(sources) == len(told) and len(set(sources)) == 1
+    return len(sources) == len(abouts) and len(set(sources)) == 1

@@ -89,6 +89,8 @@ def work(run: Planned, prepared: Prepared) -> float:
         prepared = prepared.of_task(run.key.task)
     domains = prepared.tasks.values() or (prepared.target, prepared.source)
     scored = sum(len(domain.parts.test) for domain in domains if domain)
+    # What a stage takes depends on the stage; most read the rows a few times.
+    scored *= 1 + 2 * len(plan.then)
     if not isinstance(plan.model, Neural):
         return _CHEAP * scored
     if isinstance(plan.tune, Frozen):

@@ -1,13 +1,20 @@
 """The study that looks for the lightest form of a model that keeps enough of its score."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from transfuse.answering.about import read_about
+from transfuse.recipe import build
+from transfuse.tasks import TASKS
 from transfuse.transfer.derived import derived
 
 __all__ = ["AS_IT_IS", "shrinking"]
 
 AS_IT_IS = "as-it-is"
+
+_LAYERED = ("prune_width", "prune_layers")
+"""Stages for transformers, which a bag of token vectors is not."""
 
 _OWN_WORDS = {"trim_vocabulary": {"frequent": 2000}}
 
@@ -35,6 +42,25 @@ _CANDIDATES: dict[str, tuple[str, tuple[Any, ...]]] = {
 """What is tried, by name: a title and the stages."""
 
 
+def _can(stages: tuple[Any, ...]) -> bool:
+    """Whether what the stages need is installed."""
+    return "openvino" not in stages or all(map(find_spec, ("openvino", "nncf")))
+
+
+def _taught(folder: Path) -> dict[str, Any]:
+    """A bag of the model's token vectors that learns from it."""
+    task = build(TASKS, read_about(folder)["task"], f"{folder}: task")
+    # Only the answers of classes can be softened.
+    lessons = [{"distil": {"teacher": str(folder)}}] if task.kind == "classification" else []
+    return {
+        "title": "Bag of token vectors, taught",
+        "model": {"static": {"of": str(folder)}},
+        "tune": {"lp_ft": {"learning_rate": 1e-3, "head_learning_rate": 1e-3}},
+        "learn": [*lessons, "target"],
+        "train": {"epochs": 5},
+    }
+
+
 def shrinking(
     folder: Path, *, keep: float = 0.99, data: Path | None = None, name: str = ""
 ) -> dict[str, Any]:
@@ -42,7 +68,8 @@ def shrinking(
 
     Each recipe makes one lighter model of the given one; all are measured on the same test rows
     beside the model as it is. Of those that keep enough of its score on the validation rows, the
-    study keeps the one with the least product of size and time.
+    study keeps the one with the least product of size and time. OpenVINO is tried where it is
+    installed.
 
     Args:
         folder: The model's folder.
@@ -59,17 +86,14 @@ def shrinking(
     whole = derived([folder], (), data=data)
     model = whole.pop("model")
     name = name or f"{whole.pop('name').removesuffix('-again')}-compressed"
+    bag = "static" in (read_about(folder)["recipe"].get("model") or {})
     recipes: dict[str, Any] = {
         key: {"title": title, "model": model, **({"then": list(stages)} if stages else {})}
         for key, (title, stages) in _CANDIDATES.items()
+        if not (bag and any(each in stages for each in _LAYERED)) and _can(stages)
     }
-    recipes["static"] = {
-        "title": "Bag of token vectors, taught",
-        "model": {"static": {"of": str(folder)}},
-        "tune": {"lp_ft": {"learning_rate": 1e-3, "head_learning_rate": 1e-3}},
-        "learn": [{"distil": {"teacher": str(folder)}}, "target"],
-        "train": {"epochs": 5},
-    }
+    if not bag:
+        recipes["static"] = _taught(folder)
     seed = whole.pop("seed", 0)
     return {
         **whole,

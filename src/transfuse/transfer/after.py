@@ -21,7 +21,7 @@ from transfuse.answering import (
     write_folder,
 )
 from transfuse.data import seed_for
-from transfuse.errors import DataError, Problem
+from transfuse.errors import DataError, ModelError, Problem
 from transfuse.evaluation import METRICS, Bootstrap, Scorecard, fit_temperature
 from transfuse.recipe import spec_of
 from transfuse.training import Callback
@@ -83,6 +83,9 @@ def after_training(
     known = {key for parent in parents for key in parent.training_keys} | learnt_keys(
         outcome.rows, prepared
     )
+    if any(stage.learns for stage in plan.then):
+        # They may be others than those that the models have learnt.
+        known |= set(evidence.train.row_keys())
     models, made = parents, []
     began = time.perf_counter()
     for number, stage in enumerate(plan.then, start=1):
@@ -118,7 +121,14 @@ def _parents(outcome: Outcome, workspace: Workspace, scratch: Path) -> list[Mode
     """The models that the first stage is given."""
     model = outcome.plan.model
     if isinstance(model, Folders):
-        return [load_model(name) for name in model.folders]
+        opened = [load_model(name) for name in model.folders]
+        several = [each for each in opened if each.tasks]
+        if several:
+            raise ModelError(
+                Problem(str(each.path), "is a model of several tasks", "a model of one task")
+                for each in several
+            )
+        return opened
     save_model(outcome, workspace, scratch / "00")
     return [load_model(scratch / "00")]
 
@@ -178,7 +188,9 @@ def _judged(
     source_scores = None
     if prepared.source is not None and prepared.shared_head:
         source_scores = raw.rows("source", prepared.source.parts.test)
-    metrics, temperature = measured(prepared, scores, checked, source_scores)
+    metrics, temperature = measured(
+        prepared, scores, checked if made else None, source_scores, model.temperature
+    )
     texts = target.table.take(target.parts.test[:_ASKED]).texts()
     taken = _costs(model, texts)
     costs = {
@@ -189,7 +201,10 @@ def _judged(
     card = replace(outcome.scorecard, metrics=metrics, costs=costs, temperature=temperature)
     judged = {
         "after": {"score": metrics[target.task.primary], **taken},
-        "before": [_compared(each, scores, prepared, texts) for each in parents],
+        "before": [
+            {"name": name, **_compared(each, scores, prepared, texts)}
+            for name, each in zip(_titles(parents), parents, strict=True)
+        ],
     }
     told = [*made, judged]
     return replace(
@@ -202,6 +217,18 @@ def _judged(
         learnt=known,
         made=tuple(told),
     )
+
+
+def _titles(parents: Sequence[ModelFolder]) -> list[str]:
+    """What the parents are called; those of one recipe are told apart by their place."""
+    titles = [
+        str(parent.recipe.get("title") or parent.recipe.get("name") or parent.path.name)
+        for parent in parents
+    ]
+    return [
+        f"{title} ({place})" if titles.count(title) > 1 else title
+        for place, title in enumerate(titles, start=1)
+    ]
 
 
 def _compared(
@@ -222,7 +249,6 @@ def _compared(
     ]
     gain = bootstrap.gain(*both)
     return {
-        "name": str(parent.recipe.get("title") or parent.recipe.get("name") or parent.path.name),
         "score": both[1].value,
         "gain": gain.value,
         "low": gain.low,

@@ -100,6 +100,12 @@ def _stages(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
 def _search(plan: Plan, at: Callable[[str], str]) -> Iterator[Problem]:
     if not plan.search:
         return
+    if isinstance(plan.model, Folders):
+        yield Problem(
+            at("search"),
+            "nothing is learnt, so that there is nothing to search",
+            fix="Compare the values as recipes of a study.",
+        )
     tables = [*plan.data, *(use for data in plan.tasks.values() for use in data.tables)]
     if plan.split.validation == 0 and "validation" not in tables:
         yield Problem(

@@ -47,7 +47,10 @@ def derived(
         kept["data"] = {"target": {"path": str(data), **target}}
         kept.pop("budget", None)
         kept.pop("shots", None)
-    stages = "-".join(next(iter(each)) if isinstance(each, dict) else str(each) for each in then)
+    # One without a name is refused when the recipe is read.
+    stages = "-".join(
+        str(next(iter(each), "") if isinstance(each, dict) else each) for each in then
+    )
     return {
         **kept,
         "name": name or f"{first.get('name', 'model')}-{stages or 'again'}",

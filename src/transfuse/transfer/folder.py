@@ -12,6 +12,7 @@ from transfuse.transfer.held_out import keep_held_out
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.readme import model_readme
 from transfuse.transfer.run import DELTA, Outcome, learnt_keys
+from transfuse.transfer.trained import TrainedFolder
 from transfuse.transfer.workspace import Workspace
 
 __all__ = ["save_model"]
@@ -45,6 +46,9 @@ def save_model(
             for name, found in outcome.tasks.items()
         }
         task = next(iter(tasks.values()))[0]
+    elif isinstance(outcome.trained, TrainedFolder):
+        # It has labels and a scale of its own already, whatever the rows at hand have.
+        task = outcome.trained.task
     elif isinstance(model, Network):
         task = _plain_network(model, task)
     write_folder(

@@ -1,5 +1,6 @@
 """A run's answers to its validation rows, kept for prediction sets and 'I don't know'."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from transfuse.answering.calibration import Calibration
 from transfuse.evaluation import apply_temperature
 from transfuse.transfer.domains import Domain
 from transfuse.transfer.run import Outcome
+from transfuse.transfer.trained import TrainedFolder
 from transfuse.transfer.workspace import Workspace
 
 __all__ = ["keep_held_out"]
@@ -33,7 +35,20 @@ def keep_held_out(outcome: Outcome, workspace: Workspace, folder: Path) -> None:
                   folder, name)  # fmt: skip
     elif outcome.plan.reads_labels:
         temperature = outcome.scorecard.temperature
-        _keep(outcome.validation_scores, temperature, prepared.target, folder, "target")
+        scores, domain = _own(outcome, prepared.target)
+        _keep(scores, temperature, domain, folder, "target")
+
+
+def _own(outcome: Outcome, target: Domain) -> tuple[NDArray[np.floating[Any]], Domain]:
+    """The answers over the model's own labels, of which the target's may be some."""
+    trained = outcome.trained
+    if not isinstance(trained, TrainedFolder):
+        return outcome.validation_scores, target
+    if trained.task.label_names == target.task.label_names:
+        return outcome.validation_scores, target
+    targets = trained.task.encode(target.table.labels(), target.table.name)
+    texts = target.table.take(target.parts.validation).texts()
+    return trained.own(texts), replace(target, task=trained.task, targets=targets)
 
 
 def _keep(

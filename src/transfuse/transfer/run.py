@@ -101,7 +101,7 @@ def run_once(
         elif isinstance(plan.model, ZeroShot):
             trained = zero_shot(plan, plan.model, workspace)
         elif isinstance(plan.model, Folders):
-            # Its temperature is fitted anew below, as for every model.
+            # Scores of a run are those before temperature scaling.
             first = replace(load_model(plan.model.folders[0]), temperature=1.0)
             trained = TrainedFolder(first, workspace)
         else:
@@ -256,23 +256,26 @@ def learnt_keys(rows: Rows, prepared: Prepared) -> set[bytes]:
 def measured(
     prepared: Prepared,
     scores: NDArray[np.float64],
-    checked: NDArray[np.float64],
+    checked: NDArray[np.float64] | None,
     source_scores: NDArray[np.float64] | None,
+    temperature: float = 1.0,
 ) -> tuple[dict[str, float], float]:
     """The test metrics, also after calibration and on the source; and the temperature.
 
     Args:
         prepared: The data.
         scores: Scores of the target's test rows, [n, outputs].
-        checked: The same for its validation rows, or for none of them: then nothing is calibrated.
+        checked: The same for its validation rows; for none of them nothing is calibrated, and None
+            keeps the temperature that is given.
         source_scores: The same for the source's test rows, or None.
+        temperature: The temperature where none is fitted. Default: 1.
     """
     target = prepared.target
     labels = target.targets[target.parts.test]
     metrics = evaluate(target.task.metrics, scores, labels)
-    temperature = 1.0
-    if target.task.kind == "classification" and len(checked):
-        temperature = fit_temperature(checked, target.targets[target.parts.validation])
+    if target.task.kind == "classification" and (checked is None or len(checked)):
+        if checked is not None:
+            temperature = fit_temperature(checked, target.targets[target.parts.validation])
         scaled = evaluate(["ece"], apply_temperature(scores, temperature), labels)
         metrics["ece_scaled"] = scaled["ece"]
     if prepared.source is not None and source_scores is not None:

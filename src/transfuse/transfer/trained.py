@@ -128,6 +128,7 @@ class TrainedFolder(Trained):
 
     def __init__(self, opened: ModelFolder, workspace: Workspace) -> None:
         self.model = opened.model
+        self.task = opened.task
         self.trained_parameters = 0
         self.total_parameters = (
             opened.model.parameters
@@ -144,7 +145,15 @@ class TrainedFolder(Trained):
     def texts(self, texts: Sequence[str]) -> Scores:
         """See `Trained.texts`."""
         task = self._workspace.prepared.target.task
-        return aligned(self._opened.scores(texts), self._opened.task, task)
+        return aligned(self.own(texts), self.task, task)
+
+    def own(self, texts: Sequence[str]) -> Scores:
+        """Scores over the model's own labels, of which the rows may have only some.
+
+        Args:
+            texts: The texts.
+        """
+        return self._opened.scores(texts)
 
 
 def aligned(scores: Scores, have: Task, want: Task) -> Scores:

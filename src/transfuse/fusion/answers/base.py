@@ -127,6 +127,7 @@ class AnswerFusion(Stage):
 
     least: ClassVar[int] = 2
     most: ClassVar[int | None] = None
+    learns: ClassVar[bool] = False
 
     kinds: ClassVar[tuple[str, ...]] = ("classification", "multilabel", "regression")
     """Kinds of task that the method makes sense for."""

@@ -47,6 +47,7 @@ class Gate(AnswerFusion):
 
     kinds: ClassVar[tuple[str, ...]] = ("classification",)
     fits: ClassVar[bool] = True
+    learns: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.penalty is not None and not (np.isfinite(self.penalty) and self.penalty > 0):

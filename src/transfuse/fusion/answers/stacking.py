@@ -40,6 +40,7 @@ class Stacking(AnswerFusion):
 
     kinds: ClassVar[tuple[str, ...]] = ("classification",)
     fits: ClassVar[bool] = True
+    learns: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.strength is not None and not (np.isfinite(self.strength) and self.strength > 0):

@@ -10,6 +10,7 @@ const number = (value) => Number(value.toPrecision(4)).toLocaleString("en");
 let models = [];
 let token = "";
 let round = 0; // Answers to what was asked before are not shown.
+let reason = 0; // Nor are the reasons for another label than the last one asked for.
 let asked = null; // The text and the model of the answer on the page.
 
 function element(name, attributes = {}, ...children) {
@@ -140,13 +141,17 @@ function bar(label, share, told) {
 // What drove an answer
 
 async function explain(label) {
-  const mine = round;
+  const mine = (reason += 1);
   at("why").hidden = false;
   at("why-state").textContent = "Reading the text with and without each of its parts …";
   const body = label ? { text: asked.text, label } : { text: asked.text };
-  const told = await call(`/v1/models/${encodeURIComponent(asked.model)}/explain`, body);
-  if (mine !== round) return;
-  at("why-state").textContent = "";
+  let told;
+  try {
+    told = await call(`/v1/models/${encodeURIComponent(asked.model)}/explain`, body);
+  } finally {
+    if (mine === reason) at("why-state").textContent = "";
+  }
+  if (mine !== reason) return;
   at("why-title").textContent = `What drove “${told.label}”`;
   at("for-label").textContent = told.label;
   for (const button of at("bars").querySelectorAll("button")) {
@@ -210,6 +215,7 @@ async function ask() {
   const model = chosen();
   if (!text.trim() || !model) return;
   const mine = (round += 1);
+  reason += 1;
   asked = { text, model: model.name };
   at("problem").hidden = true;
   at("send").disabled = true;
