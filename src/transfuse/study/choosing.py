@@ -1,9 +1,17 @@
 """Which run of a study leaves its model: chosen on validation rows, never on the scored ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from transfuse.evaluation import METRICS, evaluate, information_maximisation
+import numpy as np
+
+from transfuse.evaluation import (
+    METRICS,
+    Bootstrap,
+    Replicates,
+    evaluate,
+    information_maximisation,
+)
 from transfuse.study.order import reads_labels
 from transfuse.study.plan import StudyPlan
 from transfuse.study.runs import Run
@@ -11,6 +19,9 @@ from transfuse.study.tasks import common_metric, validation_of_tasks
 from transfuse.transfer import Prepared
 
 __all__ = ["chosen"]
+
+_SURE = 0.8
+"""Of the two-sided interval: its lower end holds with a probability of nine in ten."""
 
 
 def chosen(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | None:
@@ -38,7 +49,6 @@ def chosen(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | N
         for run in runs
         if run.key.seed == study.comparison.seeds[0] and run.key.budget == largest[run.key.recipe]
     ]
-    every = candidates
     # A baseline is there to be compared with; it is kept only where nothing else was tried.
     aside = {*study.baselines, *study.comparison.ceilings}
     candidates = [run for run in candidates if run.key.recipe not in aside] or candidates
@@ -54,32 +64,45 @@ def chosen(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | N
         judge = _unlabelled if free else partial(_validated, prepared=prepared)
         return sum(judge(each) for each in same) / len(same)
 
-    if study.comparison.keep == "lightest" and study.baselines:
-        return _lightest(study, candidates, every, runs, score)
+    if study.comparison.keep == "lightest" and study.baselines and not prepared.tasks:
+        return _lightest(study, candidates, prepared, runs)
     return max(candidates, key=score, default=None)
 
 
 def _lightest(
-    study: StudyPlan,
-    candidates: Sequence[Run],
-    every: Sequence[Run],
-    runs: Sequence[Run],
-    score: Callable[[Run], float],
+    study: StudyPlan, candidates: Sequence[Run], prepared: Prepared, runs: Sequence[Run]
 ) -> Run | None:
-    """The lightest of the runs that keep enough of the first baseline's validation score."""
-    base = next((run for run in every if run.key.recipe == study.baselines[0]), None)
-    if base is None:
-        return None
-    whole, within = score(base), study.comparison.within
-    # A score below zero is an error with its sign turned.
-    least = whole * within if whole >= 0 else whole / within
+    """The lightest of the runs that surely keep enough of the first baseline's validation score.
+
+    With few validation rows many a model looks as good as the baseline by chance, and the lightest
+    of them would be one that is not. So what counts is the lower end of the paired interval.
+    """
+    base = next((run for run in runs if run.key.recipe == study.baselines[0]), None)
+    target = prepared.target
+    rows = target.parts.validation
+    if base is None or len(set(target.documents(rows))) < 2:
+        return base
+    metric = METRICS[target.task.primary]
+    bootstrap = Bootstrap(target.documents(rows), len(study.comparison.seeds), confidence=_SURE)
+
+    def cell(run: Run) -> list[Run]:
+        key = run.key.recipe, run.key.budget
+        return [each for each in runs if (each.key.recipe, each.key.budget) == key]
+
+    def answers(run: Run) -> Replicates:
+        scores = [each.validation_scores for each in cell(run)]
+        return bootstrap.replicates(metric, np.stack(scores), target.targets[rows])
+
+    whole = answers(base)
+    bearable = (1 - study.comparison.within) * abs(whole.value)
 
     def weight(run: Run) -> float:
-        same = [r for r in runs if (r.key.recipe, r.key.budget) == (run.key.recipe, run.key.budget)]
-        costs = [r.scorecard.costs for r in same if "size_mb" in r.scorecard.costs]
-        return sum(cost["size_mb"] * cost["row_ms"] for cost in costs) / max(len(costs), 1)
+        costs = [each.scorecard.costs for each in cell(run)]
+        sized = [cost["size_mb"] * cost["row_ms"] for cost in costs if "size_mb" in cost]
+        return sum(sized) / max(len(sized), 1)
 
-    return min((run for run in candidates if score(run) >= least), key=weight, default=base)
+    kept = [run for run in candidates if bootstrap.gain(answers(run), whole).low >= -bearable]
+    return min(kept, key=weight, default=base)
 
 
 def _unlabelled(run: Run) -> float:

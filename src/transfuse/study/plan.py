@@ -42,8 +42,8 @@ class Comparison:
     the one with the least product of size on disk and time for a text among many. Default: best."""
 
     within: float = 0.99
-    """Well enough for `lightest`: at least this share of the first baseline's validation score.
-    Default: 0.99."""
+    """Well enough for `lightest`: at least this share of the first baseline's validation score,
+    by the lower end of a paired interval (one-sided, 90 %). Default: 0.99."""
 
     workers: int | None = None
     """Processes at work. Default: one for each core."""
