@@ -49,3 +49,27 @@ def test_an_adapted_recipe_tells_its_regret(
     assert about["headline"]["recipe"] == "mcc", "the ceiling is no result"
     page = write_report(folder).read_text(encoding="utf-8")
     assert "Choosing without labels" in page
+
+
+def test_the_lightest_model_that_surely_keeps_its_score_is_kept(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path, "unused") | {
+        "learn": "target",
+        "split": {"test": 0.3, "validation": 0.3},
+        "study": {"seeds": [0], "baselines": ["whole"], "keep": "lightest", "workers": 1},
+        "recipes": {
+            "whole": {"model": {"tfidf": {"words": 3}}},
+            "small": {"model": {"tfidf": {"words": 1}}},
+            # Lighter still, with words that stand in most rows and tell nothing.
+            "blind": {"model": {"tfidf": {"min_rows": 20}}},
+        },
+    }
+    folder = compare(recipe, tmp_path / "study")
+    told = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    sizes = {
+        path.parent.name.split("-")[0]: json.loads(path.read_text(encoding="utf-8"))["scorecard"][
+            "costs"
+        ]["size_mb"]
+        for path in folder.glob("runs/*/run.json")
+    }
+    assert sizes["blind"] < sizes["small"] < sizes["whole"]
+    assert told["kept"] == "small"
