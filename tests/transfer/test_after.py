@@ -104,6 +104,20 @@ def test_mistakes_are_told_with_their_place(more: dict[str, Any], where: str) ->
     assert any(problem.where.startswith(where) for problem in caught.value.problems)
 
 
+def test_a_stage_that_cannot_be_read_is_not_said_to_be_missing() -> None:
+    recipe = {"name": "x", "data": {"target": {"path": "x.csv"}}, "then": "averige"}
+    with pytest.raises(RecipeError) as caught:
+        read_plan(recipe | {"model": {"folders": ["a", "b"]}})
+    assert [problem.where for problem in caught.value.problems] == ["then[0]"]
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"{", b"\xff"])
+def test_a_folder_that_tells_nonsense_is_no_model(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "transfuse.json").write_bytes(content)
+    with pytest.raises(ModelError, match=r"transfuse\.json"):
+        load_model(tmp_path)
+
+
 def test_without_validation_rows_there_is_nothing_to_choose_by(tmp_path: Path) -> None:
     none = {"test": 0.3, "validation": 0.0}
     one = _made(tmp_path, tmp_path / "one", model="tfidf", learn="target", split=none)

@@ -36,8 +36,12 @@ def read_about(folder: Path) -> dict[str, Any]:
                 f"Did you mean '{inside}'?" if meant else "`transfuse run` writes one.",
             )
         ) from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or not even UTF-8
         raise ModelError(Problem(str(folder / ABOUT), f"not JSON: {error}")) from None
+    if not isinstance(about, dict):
+        raise ModelError(
+            Problem(str(folder / ABOUT), "not an object", "what a model's folder says")
+        )
     if about.get("format") != FORMAT:
         raise ModelError(
             Problem(

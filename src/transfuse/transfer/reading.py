@@ -57,6 +57,7 @@ def read_plan(recipe: Mapping[str, Any], path: str = "") -> Plan:
         if key not in known
     )
     choices: dict[str, Any] = {"name": "run", "model": Tfidf(), "data": {}}
+    unread: set[str] = set()
     for key, reader in _READERS.items():
         given = recipe.get(key)
         if given is None and key not in _NEEDED:
@@ -65,8 +66,10 @@ def read_plan(recipe: Mapping[str, Any], path: str = "") -> Plan:
             choices[key] = reader(given, at(key))
         except RecipeError as error:
             problems.extend(error.problems)
+            unread.add(at(key))
     plan = _with_tasks(Plan(**choices), recipe)
-    problems.extend(inconsistencies(plan, at))
+    # What could not be read is not missing as well.
+    problems.extend(each for each in inconsistencies(plan, at) if each.where not in unread)
     if problems:
         raise RecipeError(problems)
     for _ in candidates(plan):
