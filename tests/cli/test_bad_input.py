@@ -180,7 +180,7 @@ def test_a_recipe_that_is_not_yaml_is_named_by_line(
 def test_a_model_that_is_not_there(
     refused: Callable[..., Said], table: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transfuse.transfer.workspace.probe_engine", lambda job: Engine())
+    monkeypatch.setattr("transfuse.training.engines.probe_engine", lambda job: Engine())
     recipe = write_recipe(place / "r.yaml", model="./models/minilm")
     refused(recipe, "./models/minilm", "there is no such folder")
 
