@@ -23,12 +23,10 @@ from transfuse.compression.prune_units import (
 from transfuse.compression.recovery import RECOVERY, Recovery, recover
 from transfuse.errors import ModelError, Problem
 from transfuse.models import TextEncoder
+from transfuse.models.narrow import FEED_FORWARD
 from transfuse.models.resize import reconfigured
 
 __all__ = ["PruneWidth", "feed_forward"]
-
-# How architectures name the width between the two layers of a feed-forward block.
-_NAMES = ("intermediate_size", "hidden_dim", "n_inner", "d_ff", "ffn_dim")
 
 
 def feed_forward(config: Any) -> tuple[str, int]:
@@ -41,13 +39,13 @@ def feed_forward(config: Any) -> tuple[str, int]:
         ModelError: If it names none.
     """
     known = config.to_dict()
-    name = next((name for name in _NAMES if name in known), None)
+    name = next((name for name in FEED_FORWARD if name in known), None)
     if name is None:
         raise ModelError(
             Problem(
                 type(config).__name__,
                 "its config names no feed-forward width",
-                "one of " + ", ".join(_NAMES),
+                "one of " + ", ".join(FEED_FORWARD),
                 "Prune layers instead.",
             )
         )

@@ -94,10 +94,9 @@ class Crew(AbstractContextManager["Crew"]):
                     while (one := next_one()) is not None:
                         place, unit = one
                         answers[place] = work(worker, unit)
-            except BaseException:
-                # The others need not go on; the error is raised below.
+            finally:
+                # After an error the others need not go on; it is raised below.
                 stop()
-                raise
 
         if len(self._workers) == 1 or len(units) == 1:
             take(self._workers[0])
@@ -106,7 +105,6 @@ class Crew(AbstractContextManager["Crew"]):
         try:
             for each in running:
                 each.result()
-        except BaseException:
+        finally:
             stop()
-            raise
         return answers

@@ -4,18 +4,16 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.errors import ModelError, Problem
 from transfuse.files import write_whole
+from transfuse.merging.open_files import OpenFiles
 from transfuse.merging.storage import TYPES
 from transfuse.merging.weights import INDEX, WEIGHTS, Stored
 
@@ -106,11 +104,11 @@ class Layout:
             write_whole(self.folder / INDEX, json.dumps(index, indent=2))
 
 
-class Writer(AbstractContextManager["Writer"]):
+class Writer(OpenFiles):
     """Writes runs of tensors to their places; one for each thread."""
 
     def __init__(self) -> None:
-        self._open: dict[Path, FileIO] = {}
+        super().__init__("r+")
 
     def raw(self, place: Stored, start: int, values: NDArray[Any]) -> None:
         """Write a run.
@@ -120,29 +118,12 @@ class Writer(AbstractContextManager["Writer"]):
             start: The first number of the run.
             values: The run as it is to be stored, [n].
         """
-        file = self._open.get(place.file)
-        if file is None:
-            file = self._open[place.file] = FileIO(place.file, "r+")
+        file = self.file(place.file)
         file.seek(place.start + start * values.itemsize)
         view = values.view(np.uint8).data
         done = 0
         while done < len(view):
             done += file.write(view[done:]) or 0
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the files."""
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
-
-    def __enter__(self) -> Self:
-        """The writer itself."""
-        return self
 
 
 def lay_out(folder: Path, shapes: Mapping[str, Shape], shard_bytes: int) -> Layout:

@@ -3,12 +3,9 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +13,7 @@ from numpy.typing import NDArray
 from transfuse.errors import ModelError, Problem
 from transfuse.merging.base import Floats
 from transfuse.merging.desk import Desk
+from transfuse.merging.open_files import OpenFiles
 from transfuse.merging.storage import FLOATING, TYPES, widen
 
 __all__ = ["INDEX", "WEIGHTS", "Reader", "Stored", "Weights", "open_file", "open_weights"]
@@ -79,7 +77,7 @@ class Weights:
         return tuple(sorted({stored.file for stored in self.tensors.values()}))
 
 
-class Reader(AbstractContextManager["Reader"]):
+class Reader(OpenFiles):
     """Reads runs of tensors into buffers; one for each thread.
 
     Reading at a place into a buffer that is used again took half the time of copying out of a
@@ -87,7 +85,7 @@ class Reader(AbstractContextManager["Reader"]):
     """
 
     def __init__(self) -> None:
-        self._open: dict[Path, FileIO] = {}
+        super().__init__("r")
 
     def floats(self, stored: Stored, start: int, out: Floats, desk: Desk) -> None:
         """Read a run as float32.
@@ -116,9 +114,7 @@ class Reader(AbstractContextManager["Reader"]):
         Raises:
             ModelError: If the file ends too early.
         """
-        file = self._open.get(stored.file)
-        if file is None:
-            file = self._open[stored.file] = FileIO(stored.file)
+        file = self.file(stored.file)
         file.seek(stored.start + start * out.itemsize)
         view = out.view(np.uint8).data
         done = 0
@@ -129,21 +125,6 @@ class Reader(AbstractContextManager["Reader"]):
                     Problem(str(stored.file), "ends before its last tensor", "a whole file")
                 )
             done += count
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the files."""
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
-
-    def __enter__(self) -> Self:
-        """The reader itself."""
-        return self
 
 
 def open_weights(folder: Path) -> Weights:

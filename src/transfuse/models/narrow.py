@@ -25,10 +25,10 @@ from transfuse.models.source import seeded
 from transfuse.models.students import chosen_layers
 from transfuse.models.text import TextEncoder
 
-__all__ = ["Shape", "load_narrow"]
+__all__ = ["FEED_FORWARD", "Shape", "load_narrow"]
 
 # How architectures name the width between the two layers of a feed-forward block.
-_FEED_FORWARD = ("intermediate_size", "hidden_dim", "n_inner", "d_ff", "ffn_dim")
+FEED_FORWARD = ("intermediate_size", "hidden_dim", "n_inner", "d_ff", "ffn_dim")
 # Widths that follow the hidden size wherever they are equal to it.
 _FOLLOWING = ("embedding_size", "pooler_hidden_size")
 _HEAD_WIDTHS = ("head_dim", "d_kv")
@@ -128,7 +128,7 @@ def _narrowed(
     changed[own_name(config, "num_hidden_layers")] = shape.layers
     changed[own_name(config, "hidden_size")] = shape.hidden
     changed[own_name(config, "num_attention_heads")] = shape.heads
-    names = [name for name in _FEED_FORWARD if name in known]
+    names = [name for name in FEED_FORWARD if name in known]
     if not names:
         raise ModelError(
             Problem("model.like", f"{type(config).__name__} names no feed-forward width")

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from transfuse.answering import Answerer, ClassicalModel, Kept, ModelFolder
+from transfuse.answering import ClassicalModel, Kept, ModelFolder
+from transfuse.answering.members import parameters_of
 from transfuse.errors import ModelError, Problem
 from transfuse.models import Feed, Feeds, Inference, Network, read_inputs
 from transfuse.tasks import Task
@@ -130,11 +131,7 @@ class TrainedFolder(Trained):
         self.model = opened.model
         self.task = opened.task
         self.trained_parameters = 0
-        self.total_parameters = (
-            opened.model.parameters
-            if isinstance(opened.model, Answerer)
-            else sum(weight.numel() for weight in opened.model.parameters())
-        )
+        self.total_parameters = parameters_of([opened])
         self._opened = opened
         self._workspace = workspace
 
