@@ -6,7 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["batch_invariance", "invariance_told"]
+from transfuse.answering.exported import ExportedModel, OnnxModel
+from transfuse.compression.sensitivity import logit_error
+
+__all__ = ["batch_invariance", "invariance_told", "precision_told"]
 
 _TOLERANCE = 1e-3
 """Scores that differ by less are the same to whoever reads them: a tenth of a percentage point."""
@@ -44,6 +47,26 @@ def batch_invariance(model: _Scoring, texts: Sequence[str]) -> float:
         for other in (together[place], beside):
             worst = max(worst, float(np.abs(alone - other).max()))
     return worst
+
+
+def precision_told(
+    model: ExportedModel, plain: OnnxModel, texts: Sequence[str], logits: NDArray[np.float32]
+) -> dict[str, Any]:
+    """What a stage tells of a model in other numbers, beside its graph in 32 bits.
+
+    Args:
+        model: The model.
+        plain: The graph in 32 bits.
+        texts: Training texts that both are asked.
+        logits: What the plain graph says of them, [n, outputs].
+    """
+    return {
+        "bytes": model.size,
+        "bytes_before": plain.size,
+        "rows": len(texts),
+        "logit_error": logit_error(model.logits(texts), logits),
+        **invariance_told(model, texts),
+    }
 
 
 def invariance_told(

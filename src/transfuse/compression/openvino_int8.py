@@ -15,7 +15,7 @@ from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
 from transfuse.answering.exported import ONNX, OPENVINO, Files, OnnxModel, OpenVinoModel
 from transfuse.answering.runtime import has_bfloat16, need, silent_openvino
 from transfuse.compression.export import onnx_model
-from transfuse.compression.invariance import invariance_told
+from transfuse.compression.invariance import precision_told
 from transfuse.compression.rows import rows_to_choose, rows_to_fit
 from transfuse.compression.sensitivity import NARROWEST, Search, logit_error, score_loss
 from transfuse.errors import ModelError, Problem
@@ -99,14 +99,10 @@ class OpenVino(Stage):
             _check_loss(folder, loss, self.tolerance)
         told = {
             "precision": self.precision,
-            "bytes": model.size,
-            "bytes_before": plain.size,
-            "rows": len(texts),
             "validation_rows": len(judged),
-            "logit_error": logit_error(model.logits(texts), logits),
             "bfloat16_here": has_bfloat16(),
             **found,
-            **invariance_told(model, texts),
+            **precision_told(model, plain, texts, logits),
         }
         return Made(model, folder.task, told)
 

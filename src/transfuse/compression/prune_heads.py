@@ -12,15 +12,8 @@ from transfuse.compression.prune_cuts import (
 from transfuse.compression.prune_rebuild import (
     text_network,
 )
-from transfuse.compression.prune_units import (
-    By,
-    Units,
-    keep_units,
-    kept_score,
-    sizes,
-    unit_scores,
-)
-from transfuse.compression.recovery import RECOVERY, Recovery, recover
+from transfuse.compression.prune_units import By, Units, prune_units
+from transfuse.compression.recovery import RECOVERY, Recovery
 from transfuse.errors import ModelError, Problem
 from transfuse.models import TextEncoder
 from transfuse.models.resize import own_name, reconfigured
@@ -69,16 +62,23 @@ class PruneHeads(Stage):
         units = self.units(encoder)
         if units is None:
             return Made(network, folder.task, {"heads": [_heads(encoder.config)[0]] * 2})
-        scores = unit_scores(folder, units, self.by, evidence, rows=self.rows, seed=seed, tell=tell)
-        smaller, dropped = keep_units(network, units, scores)
+        pruned = prune_units(
+            folder,
+            network,
+            units,
+            self.by,
+            self.recover,
+            evidence,
+            rows=self.rows,
+            seed=seed,
+            tell=tell,
+        )
         told = {
             "heads": [_heads(encoder.config)[0], _heads(units.config)[0]],
-            "dropped": dropped,
-            "parameters": [sizes(network), sizes(smaller)],
-            "score_kept": kept_score(scores, dropped),
-            "recovery": recover(smaller, folder, evidence.train, self.recover, seed, tell),
+            "dropped": pruned.dropped,
+            **pruned.told,
         }
-        return Made(smaller, folder.task, told)
+        return Made(pruned.network, folder.task, told)
 
     def units(self, encoder: TextEncoder) -> Units | None:
         """The heads of an encoder, by groups that share keys, and how many stay; None for all.

@@ -22,10 +22,20 @@ from transfuse.compression.prune_rebuild import (
     rebuilt,
     text_network,
 )
+from transfuse.compression.recovery import Recovery, recover
 from transfuse.compression.saliency import magnitudes, saliency
 from transfuse.models import Network, TextEncoder
 
-__all__ = ["By", "Units", "keep_units", "kept_score", "sizes", "unit_scores"]
+__all__ = [
+    "By",
+    "Pruned",
+    "Units",
+    "keep_units",
+    "kept_score",
+    "prune_units",
+    "sizes",
+    "unit_scores",
+]
 
 By = Literal["taylor", "magnitude"]
 """What units are ranked by."""
@@ -48,6 +58,60 @@ class Units:
     count: int
     kept: int
     stacked: bool
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What is left after units were left out, and has recovered.
+
+    Args:
+        network: The smaller network.
+        dropped: The units that are left out of each group.
+        told: What a stage tells of it.
+    """
+
+    network: Network
+    dropped: list[list[int]]
+    told: dict[str, Any]
+
+
+def prune_units(
+    folder: ModelFolder,
+    network: Network,
+    units: Units,
+    by: By,
+    recovery: Recovery,
+    evidence: Evidence,
+    *,
+    rows: int,
+    seed: int,
+    tell: Tell,
+) -> Pruned:
+    """Leave out the units that matter least, and let the rest recover.
+
+    Args:
+        folder: The model.
+        network: Its network; it stays as it is.
+        units: What its units are, and how many stay.
+        by: What they are ranked by.
+        recovery: How the rest learns from the unpruned model.
+        evidence: Rows for `taylor`, and to recover on.
+        rows: Rows at the most that `taylor` looks at.
+        seed: Seed of all randomness.
+        tell: Hears how far it has come.
+
+    Raises:
+        ModelError: If the smaller network does not answer as the large one does with the others
+            silenced.
+    """
+    scores = unit_scores(folder, units, by, evidence, rows=rows, seed=seed, tell=tell)
+    smaller, dropped = keep_units(network, units, scores)
+    told = {
+        "parameters": [sizes(network), sizes(smaller)],
+        "score_kept": kept_score(scores, dropped),
+        "recovery": recover(smaller, folder, evidence.train, recovery, seed, tell),
+    }
+    return Pruned(smaller, dropped, told)
 
 
 def unit_scores(

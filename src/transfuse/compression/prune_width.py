@@ -12,15 +12,8 @@ from transfuse.compression.prune_cuts import (
 from transfuse.compression.prune_rebuild import (
     text_network,
 )
-from transfuse.compression.prune_units import (
-    By,
-    Units,
-    keep_units,
-    kept_score,
-    sizes,
-    unit_scores,
-)
-from transfuse.compression.recovery import RECOVERY, Recovery, recover
+from transfuse.compression.prune_units import By, Units, prune_units
+from transfuse.compression.recovery import RECOVERY, Recovery
 from transfuse.errors import ModelError, Problem
 from transfuse.models import TextEncoder
 from transfuse.models.narrow import FEED_FORWARD
@@ -92,15 +85,22 @@ class PruneWidth(Stage):
         units = self.units(encoder)
         if units is None:
             return Made(network, folder.task, {"width": [feed_forward(encoder.config)[1]] * 2})
-        scores = unit_scores(folder, units, self.by, evidence, rows=self.rows, seed=seed, tell=tell)
-        smaller, dropped = keep_units(network, units, scores)
+        pruned = prune_units(
+            folder,
+            network,
+            units,
+            self.by,
+            self.recover,
+            evidence,
+            rows=self.rows,
+            seed=seed,
+            tell=tell,
+        )
         told = {
             "width": [units.count, units.kept],
-            "parameters": [sizes(network), sizes(smaller)],
-            "score_kept": kept_score(scores, dropped),
-            "recovery": recover(smaller, folder, evidence.train, self.recover, seed, tell),
+            **pruned.told,
         }
-        return Made(smaller, folder.task, told)
+        return Made(pruned.network, folder.task, told)
 
     def units(self, encoder: TextEncoder) -> Units | None:
         """The neurons of an encoder and how many stay; None where all do.

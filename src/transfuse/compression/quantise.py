@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
 from transfuse.answering.exported import ONNX, Files, OnnxModel
 from transfuse.compression.export import onnx_model
-from transfuse.compression.invariance import invariance_told
+from transfuse.compression.invariance import precision_told
 from transfuse.compression.rows import rows_to_choose, rows_to_fit
 from transfuse.compression.sensitivity import Search, logit_error, score_loss
 
@@ -86,13 +86,9 @@ class Int8(Stage):
         model, found = search.run(self.sensitivity == "always")
         told = {
             "precision": "int8",
-            "bytes": model.size,
-            "bytes_before": plain.size,
-            "rows": len(texts),
             "validation_rows": len(judged),
-            "logit_error": logit_error(model.logits(texts), logits),
             **found,
-            **invariance_told(model, texts),
+            **precision_told(model, plain, texts, logits),
         }
         return Made(model, folder.task, told)
 
