@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transfuse.answering import Evidence, ModelFolder, Tfidf, write_folder
 from transfuse.answering.folder import load_model
-from transfuse.data import Table
+from transfuse.data import Role, Table
 from transfuse.evaluation import Scorecard
 from transfuse.tasks import Classification, Task
 from transfuse.transfer.classical import fit_classical
@@ -30,6 +30,7 @@ class Said:
     head: str = "target"
     training_keys: frozenset[bytes] = frozenset()
     asked: list[list[str]] = field(default_factory=list)
+    reads: tuple[Role, ...] = (Role.TEXT,)
 
     @property
     def path(self) -> Path:

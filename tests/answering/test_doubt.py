@@ -19,7 +19,7 @@ from transfuse.answering.doubt import Doubt, Doubting
 from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.predict import evaluate_file, fit_doubt, predict_file, predict_texts
 from transfuse.answering.rules import WeightedMean
-from transfuse.data import Table
+from transfuse.data import Role, Table
 from transfuse.errors import DataError, ModelError
 from transfuse.evaluation import Scorecard
 from transfuse.tasks import Classification, MultiLabel, Regression, Task
@@ -201,6 +201,7 @@ def test_an_ensemble_says_how_far_its_members_are_apart(tmp_path: Path) -> None:
         path: Path
         sign: float
         task: Task = field(default_factory=lambda: Classification(labels=("no", "yes")))
+        reads: tuple[Role, ...] = (Role.TEXT,)
 
         def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
             odds = np.array([[self.sign * float(text.split()[-1])] for text in texts])

@@ -26,7 +26,7 @@ def found_by(deltas: list[np.ndarray], density: float) -> tuple[tuple[float, ...
 
         def piece(span) -> Piece:
             base = np.zeros(span.stop - span.start, np.float32)
-            return Piece(span, base, [d[span.start : span.stop].copy() for d in deltas], desk)
+            return Piece(span, base, np.stack([d[span.start : span.stop] for d in deltas]), desk)
 
         return {0: [asks[0].look(piece(span)) for span in asks[0].spans]}
 

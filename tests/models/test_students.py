@@ -16,7 +16,6 @@ from transfuse.models import (
     load_classifier,
     load_narrow,
     load_network,
-    reinitialise,
     save_network,
 )
 from transfuse.models.anatomy import run_backbone
@@ -214,7 +213,7 @@ def test_a_narrower_network_starts_anew_like_any_other(tiny):
     network = load_narrow(tiny("bert"), LABELS, SHAPE, pooling="mean")
     assert isinstance(network.heads["label"], LinearHead)
     before = logits_of(network)
-    reinitialise(network.encoder, 3)
+    network.encoder.reset(3)
     assert not torch.equal(logits_of(network), before)
 
 

@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from tiny_models import CONFIGS, DECODERS, save_tiny, tiny_tokenizer
 from transfuse.errors import ModelError
-from transfuse.models.load import load_encoder, reinitialise
+from transfuse.models.load import load_encoder
 from transfuse.models.text import TextEncoder
 
 TEXTS = ["the film was good", "bad", "this book is not very fine and the film was poor", ""]
@@ -264,10 +264,12 @@ def test_the_fingerprint_tells_lengths_poolings_and_tokenizers_apart(tiny):
 
 
 @ALL
-def test_reinitialise_is_the_same_network_with_seeded_fresh_weights(kind, encoders):
+def test_reset_is_the_same_network_with_seeded_fresh_weights(kind, encoders):
     state = torch.get_rng_state()
-    first, again = (reinitialise(encoders(kind), 3).state_dict() for _ in range(2))
-    other, source = reinitialise(encoders(kind), 4).state_dict(), encoders(kind).state_dict()
+    made = {name: encoders(kind) for name in ("first", "again", "other", "source")}
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        made[name].reset(seed)
+    first, again, other, source = (each.state_dict() for each in made.values())
     assert torch.equal(torch.get_rng_state(), state)
     assert first.keys() == source.keys()
     assert all(torch.equal(first[name], again[name]) for name in first)

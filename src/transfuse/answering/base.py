@@ -1,13 +1,14 @@
-"""What answers: texts in, scores out, kept in a folder."""
+"""What answers: rows in, scores out, kept in a folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfuse.data import Role
 from transfuse.models import Network
 from transfuse.tasks import Task
 
@@ -25,8 +26,12 @@ class Member(Protocol):
     def task(self) -> Task:
         """What it answers."""
 
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Calibrated probabilities (or values) for texts, [n, outputs]."""
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """The roles of the columns that it reads."""
+
+    def scores(self, rows: Sequence[Any]) -> NDArray[np.float64]:
+        """Calibrated probabilities (or values) for rows, [n, outputs]."""
 
 
 Open = Callable[[Path], Member]
@@ -41,12 +46,17 @@ class Answerer(ABC):
     def parameters(self) -> int:
         """The number of its parameters."""
 
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """The roles of the columns that it reads. Default: text."""
+        return (Role.TEXT,)
+
     @abstractmethod
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Probabilities (or values) for texts, [n, outputs], before temperature scaling.
+    def scores(self, rows: Sequence[Any]) -> NDArray[np.float64]:
+        """Probabilities (or values) for rows, [n, outputs], before temperature scaling.
 
         Args:
-            texts: The texts.
+            rows: What `Table.inputs` gives for the roles of `reads`; texts, where that is text.
         """
 
     @abstractmethod

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from transfuse.answering.members import (
     parameters_of,
     save_members,
 )
+from transfuse.data import READ, Role, narrowed, picked
 
 __all__ = ["Cascade"]
 
@@ -47,32 +48,34 @@ class Cascade(Answerer):
         """The parameters of all members."""
         return parameters_of(self.members)
 
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Probabilities for texts, [n, outputs].
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """See `Answerer.reads`; what any member reads."""
+        return tuple(role for role in READ if any(role in each.reads for each in self.members))
 
-        Args:
-            texts: The texts.
-        """
-        return self.answer(texts)[0]
+    def scores(self, rows: Sequence[Any]) -> NDArray[np.float64]:
+        """See `Answerer.scores`."""
+        return self.answer(rows)[0]
 
-    def answer(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Probabilities for texts, [n, outputs], and which member gave them, [n].
+    def answer(self, rows: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Probabilities for rows, [n, outputs], and which member gave them, [n].
 
         Only rows of which a member is not sure go on to the next.
 
         Args:
-            texts: The texts.
+            rows: The rows.
         """
-        scores = np.empty((len(texts), len(self.labels)))
-        members = np.empty(len(texts), np.int64)
-        open_rows = np.arange(len(texts))
+        scores = np.empty((len(rows), len(self.labels)))
+        members = np.empty(len(rows), np.int64)
+        open_rows = np.arange(len(rows))
         for place, member in enumerate(self.members):
             threshold = self.thresholds[place] if place < len(self.thresholds) else 0.0
             if not len(open_rows):
                 break
             if threshold > 1:
                 continue
-            found = member.scores([texts[row] for row in open_rows.tolist()])
+            left = narrowed(picked(rows, open_rows.tolist()), self.reads, member.reads)
+            found = member.scores(left)
             sure = confidence_of(member.task.kind, found) >= threshold
             answered = open_rows[sure]
             scores[answered] = aligned_scores(found[sure], member.task.label_names, self.labels)

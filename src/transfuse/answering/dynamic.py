@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from transfuse.answering.base import Answerer, Open
-from transfuse.data import Ragged, evaluation_batches
+from transfuse.data import Preprocessed, evaluation_batches
 from transfuse.models import (
     Batch,
     Engine,
@@ -119,14 +119,14 @@ class DynamicModel(Answerer):
         """What each model counts for each text, [n, models]; rows sum to 1."""
         return self.gates_of(self.network.encoder.preprocess(texts))
 
-    def gates_of(self, rows: Ragged) -> torch.Tensor:
+    def gates_of(self, rows: Preprocessed) -> torch.Tensor:
         """The same for preprocessed texts."""
         weight, bias = self.router
         gates = (self.vectors(rows) @ weight.T + bias).softmax(1)
         gates = torch.where(gates < _LEAST_SHARE, 0.0, gates)
         return gates / gates.sum(1, keepdim=True)
 
-    def vectors(self, rows: Ragged) -> torch.Tensor:
+    def vectors(self, rows: Preprocessed) -> torch.Tensor:
         """The mean token vector of each text, which the router reads, [n, d]."""
         encoder = self.network.encoder
         assert isinstance(encoder, TextEncoder)

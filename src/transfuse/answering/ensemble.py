@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from transfuse.answering.members import (
     vectors_of,
 )
 from transfuse.answering.rules import RULES, Rule
+from transfuse.data import READ, Role, narrowed
 
 __all__ = ["Ensemble"]
 
@@ -45,32 +46,33 @@ class Ensemble(Answerer):
         """The parameters of all members."""
         return parameters_of(self.members)
 
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Probabilities (or values) for texts, [n, outputs].
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """See `Answerer.reads`; what any member reads."""
+        return tuple(role for role in READ if any(role in each.reads for each in self.members))
 
-        Args:
-            texts: The texts.
-        """
-        return self.rule.combine(self._kind, self.answers(texts), self._vectors(texts))
+    def scores(self, rows: Sequence[Any]) -> NDArray[np.float64]:
+        """See `Answerer.scores`."""
+        return self.rule.combine(self._kind, self.answers(rows), self._vectors(rows))
 
-    def answers(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def answers(self, rows: Sequence[Any]) -> NDArray[np.float64]:
         """What each member says, [members, n, outputs], in the order of the ensemble's labels.
 
         Args:
-            texts: The texts.
+            rows: The rows.
         """
-        found = np.empty((len(self.members), len(texts), len(self.labels)))
-        if not texts:
+        found = np.empty((len(self.members), len(rows), len(self.labels)))
+        if not len(rows):
             return found
         known: dict[int, NDArray[np.float64]] = {}
         for place, member in enumerate(self.members):
             if id(member) not in known:
-                scores = member.scores(texts)
+                scores = member.scores(narrowed(rows, self.reads, member.reads))
                 known[id(member)] = aligned_scores(scores, member.task.label_names, self.labels)
             found[place] = known[id(member)]
         return found
 
-    def disagreement(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def disagreement(self, rows: Sequence[Any]) -> NDArray[np.float64]:
         """How far the members are from saying the same, [n]; 0 where they do.
 
         For classes and labels it is the mutual information between the answer and the member, in
@@ -81,10 +83,10 @@ class Ensemble(Answerer):
         where it does not.
 
         Args:
-            texts: The texts.
+            rows: The rows.
         """
-        answers = self.answers(texts)
-        shares = self.rule.shares(answers, self._vectors(texts))[:, :, None]
+        answers = self.answers(rows)
+        shares = self.rule.shares(answers, self._vectors(rows))[:, :, None]
         mean = (shares * answers).sum(axis=0)
         if self._kind == "regression":
             spread: NDArray[np.float64] = (shares * (answers - mean) ** 2).sum(axis=(0, 2))
@@ -120,10 +122,10 @@ class Ensemble(Answerer):
         members = open_members(folder, about["members"], open_member)
         return cls(members, rule, tuple(about["labels"]))
 
-    def _vectors(self, texts: Sequence[str]) -> NDArray[np.float64] | None:
+    def _vectors(self, rows: Sequence[Any]) -> NDArray[np.float64] | None:
         if not self.rule.reads_vectors:
             return None
-        return vectors_of(self.members[0], texts)
+        return vectors_of(self.members[0], narrowed(rows, self.reads, self.members[0].reads))
 
     @property
     def _kind(self) -> str:

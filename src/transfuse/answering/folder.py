@@ -25,7 +25,7 @@ from transfuse.answering.dynamic import DynamicModel
 from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.entailment import EntailmentModel
 from transfuse.answering.exported import OnnxModel, OpenVinoModel
-from transfuse.data import Table
+from transfuse.data import Role, Table
 from transfuse.errors import DataError, ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate
 from transfuse.files import write_whole
@@ -95,32 +95,37 @@ class ModelFolder:
         task, card = self.tasks[name]
         return replace(self, task=task, head=name, temperature=card.temperature)
 
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Calibrated probabilities (or values) for texts, [n, outputs].
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """The roles of the columns that it reads."""
+        return self.model.encoder.reads if isinstance(self.model, Network) else self.model.reads
+
+    def scores(self, rows: Sequence[Any]) -> NDArray[np.float64]:
+        """Calibrated probabilities (or values) for rows, [n, outputs].
 
         Args:
-            texts: The texts.
+            rows: Texts, or what `Table.inputs` gives for the roles of `reads`.
         """
         if isinstance(self.model, Network):
             assert self.inference is not None
-            feed = Feeds(self.model).feed(read_inputs(self.model.encoder, texts))
+            feed = Feeds(self.model).feed(read_inputs(self.model.encoder, rows))
             logits = self.inference.logits(feed, self.head)
             scores = self.task.scores(logits).double().numpy()
         else:
-            scores = self.model.scores(texts)
+            scores = self.model.scores(rows)
         if self.task.kind == "classification":
             scores = apply_temperature(scores, self.temperature)
         return scores
 
-    def predict(self, texts: Sequence[str]) -> list[Any]:
-        """What a person reads: a label, labels, or a number for each text."""
-        return self.task.decode(self.scores(texts))
+    def predict(self, rows: Sequence[Any]) -> list[Any]:
+        """What a person reads: a label, labels, or a number for each row."""
+        return self.task.decode(self.scores(rows))
 
     def evaluate(self, table: Table, *, allow_trained_rows: bool = False) -> Scorecard:
         """Score the model on a labelled table.
 
         Args:
-            table: Texts and labels.
+            table: Rows and labels.
             allow_trained_rows: Whether rows that were trained on may count. Default: no.
 
         Raises:
@@ -136,8 +141,8 @@ class ModelFolder:
                     "Remove them, or ask for it by name with --allow-trained-rows.",
                 )
             )
-        targets = self.task.encode(table.labels(), table.name)
-        scores = self.scores(table.texts())
+        targets = self.task.targets(table)
+        scores = self.scores(table.inputs(self.reads))
         metrics = evaluate(self.task.metrics, scores, targets)
         return Scorecard(metrics, {}, self.temperature, len(table), {"test": table.fingerprint})
 

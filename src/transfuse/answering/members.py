@@ -147,12 +147,12 @@ def parameters_of(members: Sequence[Opened]) -> int:
     )
 
 
-def vectors_of(member: Opened, texts: Sequence[str]) -> NDArray[np.float64]:
-    """The vector that a network's head reads, for each text, [n, d].
+def vectors_of(member: Opened, rows: Sequence[Any]) -> NDArray[np.float64]:
+    """The vector that a network's head reads, for each row, [n, d].
 
     Args:
         member: An opened model folder.
-        texts: The texts.
+        rows: The rows, as `Table.inputs` gives them for what the member reads.
 
     Raises:
         ModelError: If it is no network.
@@ -165,7 +165,7 @@ def vectors_of(member: Opened, texts: Sequence[str]) -> NDArray[np.float64]:
                 "a network that comes first",
             )
         )
-    feed = Feeds(member.model).feed(read_inputs(member.model.encoder, texts))
+    feed = Feeds(member.model).feed(read_inputs(member.model.encoder, rows))
     found: NDArray[np.float64] = member.inference.features(feed).double().numpy()
     return found
 

@@ -21,11 +21,12 @@ from transfuse.answering.folder import ModelFolder
 from transfuse.answering.parts import Parts
 from transfuse.answering.prediction import Prediction, as_columns, new_columns, predictions
 from transfuse.answering.reading import (
-    Texts,
+    Rows,
     check_unseen,
+    mended,
     mended_texts,
     open_labelled,
-    open_texts,
+    open_rows,
 )
 from transfuse.data.write import check_kind, writing
 from transfuse.errors import DataError, Problem
@@ -52,7 +53,7 @@ def predict_texts(
     """
     if not texts:
         return []
-    return _judged(model, texts, doubting or Doubting())
+    return _judged(model, mended_texts(model, texts), doubting or Doubting())
 
 
 def fit_doubt(
@@ -75,9 +76,7 @@ def fit_doubt(
     if doubt.calibrate is not None and doubt.needs_rows:
         table = open_labelled(model, doubt.calibrate, column, label)
         check_unseen(model, table)
-        rows = Calibration(
-            model.scores(table.texts()), model.task.encode(table.labels(), table.name)
-        )
+        rows = Calibration(model.scores(table.inputs(model.reads)), model.task.targets(table))
     elif doubt.needs_rows:
         rows = Calibration.load(model.path, model.head)
     return Doubting.fit(doubt, model, rows)
@@ -107,7 +106,7 @@ def predict_file(
         model: The model.
         source: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file, of any length.
         output: The new file, of one of these kinds.
-        column: The column of the text. Default: the one that the model's recipe names, else
+        column: The column that the model reads. Default: those that its own table had, else
             inferred.
         probabilities: Whether the probability of each label is written too. Default: no.
         doubt: Sets, intervals and 'I don't know'. Default: none.
@@ -126,24 +125,24 @@ def predict_file(
     check_kind(output)
     if output.exists() and source.exists() and output.samefile(source):
         raise DataError(Problem(str(output), "is the input", "another file to write"))
-    texts = open_texts(model, source, column)
+    rows = open_rows(model, source, column)
     kinds = new_columns(model.task, probabilities, doubt)
-    _check_free(texts.name, kinds.names, texts.dataset.column_names)
+    _check_free(rows.name, kinds.names, rows.dataset.column_names)
     doubting = fit_doubt(model, doubt, column=column)
-    identity = _identity(model, source, (texts.column, probabilities, doubt), doubt.calibrate)
-    notes = (*texts.notes, *doubting.notes)
+    identity = _identity(model, source, (rows.columns, probabilities, doubt), doubt.calibrate)
+    notes = (*rows.notes, *doubting.notes)
     with Parts(output, identity) as parts:
         if parts.done:
-            notes += (f"{parts.done:,} of {len(texts):,} rows were answered before.",)
+            notes += (f"{parts.done:,} of {len(rows):,} rows were answered before.",)
             if progress is not None:
-                progress(parts.done, len(texts))
-        _answer(model, texts, doubting, kinds, parts, progress)
+                progress(parts.done, len(rows))
+        _answer(model, rows, doubting, kinds, parts, progress)
         with writing(output) as writer:
-            blocks = texts.dataset.with_format("arrow").iter(_ROWS)
-            for rows, found in zip(blocks, parts.read(_ROWS), strict=True):
+            blocks = rows.dataset.with_format("arrow").iter(_ROWS)
+            for block, found in zip(blocks, parts.read(_ROWS), strict=True):
                 for name in found.column_names:
-                    rows = rows.append_column(name, found.column(name))
-                writer.write(rows)
+                    block = block.append_column(name, found.column(name))
+                writer.write(block)
     return notes
 
 
@@ -160,7 +159,7 @@ def evaluate_file(
 
     Args:
         model: The model.
-        source: A file with texts and labels.
+        source: A file of labelled rows.
         column: The column of the text. Default: as for `predict_file`.
         label: The column of the label. Default: likewise.
         allow_trained_rows: Whether rows that were learnt from may count. Default: no.
@@ -179,36 +178,37 @@ def evaluate_file(
     if doubt is None:
         return card, table.notes
     doubting = fit_doubt(model, doubt, column=column, label=label)
-    targets = model.task.encode(table.labels(), table.name)
-    measured = doubting.measure(model.task, Calibration(model.scores(table.texts()), targets))
+    targets = model.task.targets(table)
+    measured = doubting.measure(
+        model.task, Calibration(model.scores(table.inputs(model.reads)), targets)
+    )
     card = replace(card, metrics={**card.metrics, **measured})
     return card, (*table.notes, *doubting.notes)
 
 
 def _answer(
     model: ModelFolder,
-    texts: Texts,
+    rows: Rows,
     doubting: Doubting,
     kinds: pa.Schema,
     parts: Parts,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Answer the rows that are not answered yet, block by block."""
-    left = texts.dataset.select_columns([texts.column]).select(range(parts.done, len(texts)))
-    for some in left.with_format("arrow").iter(_ROWS) if len(left) else ():
-        found = _judged(model, some.column(0).to_pylist(), doubting)
-        parts.add(as_columns(found, kinds))
+    for start in range(parts.done, len(rows), _ROWS):
+        stop = min(start + _ROWS, len(rows))
+        read = mended(model, rows.table(start, stop)).inputs(model.reads)
+        parts.add(as_columns(_judged(model, read, doubting), kinds))
         if progress is not None:
-            progress(some.num_rows, len(texts))
+            progress(stop - start, len(rows))
     parts.flush()
 
 
-def _judged(model: ModelFolder, texts: Sequence[str], doubting: Doubting) -> list[Prediction]:
-    mended = mended_texts(model, texts)
-    found = predictions(model.task, model.scores(mended), doubting)
+def _judged(model: ModelFolder, read: Sequence[Any], doubting: Doubting) -> list[Prediction]:
+    found = predictions(model.task, model.scores(read), doubting)
     if not doubting.disagreement or not isinstance(model.model, Ensemble):
         return found
-    apart = model.model.disagreement(mended).tolist()
+    apart = model.model.disagreement(read).tolist()
     return [replace(one, disagreement=each) for one, each in zip(found, apart, strict=True)]
 
 

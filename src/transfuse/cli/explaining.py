@@ -90,14 +90,13 @@ def explain(
 
 
 def _texts(model: "ModelFolder", data: Path | None, rows: int, column: str | None) -> list[str]:
-    from transfuse.answering.reading import open_texts
+    from transfuse.answering.reading import open_rows
 
     assert data is not None
-    opened = open_texts(model, data, column)
+    opened = open_rows(model, data, column)
     for line in opened.notes:
         note(line)
-    texts: list[str] = opened.dataset.select(range(min(rows, len(opened))))[opened.column]
-    return list(texts)
+    return opened.table(0, min(rows, len(opened))).texts()
 
 
 def _show(console: Console, found: "Explanation") -> None:

@@ -49,7 +49,7 @@ class BFloat16(Stage):
         table = rows_to_choose(evidence, 2000, seed)
         tell("bfloat16", 0, 2)
         rounded = network.copied_as(torch.bfloat16)
-        inputs = read_inputs(network.encoder, table.texts())
+        inputs = read_inputs(network.encoder, table.inputs(network.encoder.reads))
 
         def scores(which: Network, head: str) -> Any:
             # In 32 bits both, so that the weights alone differ.
@@ -59,7 +59,7 @@ class BFloat16(Stage):
 
         before, after = scores(network, folder.head), scores(rounded, folder.head)
         tell("bfloat16", 1, 2)
-        labels = folder.task.encode(table.labels(), table.name)
+        labels = folder.task.targets(table)
         score, loss = score_loss(folder.task, after, before, labels)
         if loss > self.tolerance:
             raise ModelError(

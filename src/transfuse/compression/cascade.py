@@ -79,11 +79,11 @@ class CascadeStage(Stage):
         if not len(table):
             fix = "Give `split.validation` a share."
             raise DataError(Problem("cascade", "there are no validation rows", fix=fix))
-        texts, targets = table.texts(), task.encode(table.labels(), table.name)
+        targets = task.targets(table)
         answers, sure, seconds = [], [], []
         for place, model in enumerate(models):
             tell("answers and seconds of each model", place, len(models))
-            found, took = _timed(model, texts)
+            found, took = _timed(model, table.inputs(model.reads))
             answers.append(aligned_scores(found, model.task.label_names, task.label_names))
             sure.append(confidence_of(task.kind, found))
             seconds.append(took)
@@ -95,7 +95,7 @@ class CascadeStage(Stage):
             member["name"] = name
         told |= {"keep": self.keep, "level": self.level, "bound": bound}
         if threshold > 1:
-            told["note"] = self._note(told["score_largest"], len(texts))
+            told["note"] = self._note(told["score_largest"], len(table))
         if seconds != sorted(seconds):
             told["order"] = "a model is slower than one that comes after it"
         return Made(_without_idle(models, threshold, task.label_names), task, told)

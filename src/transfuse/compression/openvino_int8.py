@@ -70,7 +70,7 @@ class OpenVino(Stage):
             need("nncf", "openvino")
         texts = rows_to_fit(evidence, self.rows, seed, "openvino")
         table = rows_to_choose(evidence, self.validation_rows, seed)
-        labels, judged = folder.task.encode(table.labels(), table.name), table.texts()
+        labels, judged = folder.task.targets(table), table.texts()
         tell("export", 0, 1)
         plain = onnx_model(folder)
         wanted, logits = plain.scores(judged), plain.logits(texts)

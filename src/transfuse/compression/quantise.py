@@ -59,7 +59,7 @@ class Int8(Stage):
         (folder,) = models
         texts = rows_to_fit(evidence, self.rows, seed, "int8")
         table = rows_to_choose(evidence, self.validation_rows, seed)
-        labels, judged = folder.task.encode(table.labels(), table.name), table.texts()
+        labels, judged = folder.task.targets(table), table.texts()
         plain = onnx_model(folder)
         from transfuse.compression.onnx_graph import products, quantised, read_graph, tables
 

@@ -175,8 +175,8 @@ def _job(
 ) -> Job:
     teacher = folder.model
     assert isinstance(teacher, Network)
-    task, inputs = folder.task, read_inputs(network.encoder, table.texts())
-    targets = task.encode(table.labels(), table.name)
+    task, inputs = folder.task, read_inputs(network.encoder, table.inputs(network.encoder.reads))
+    targets = task.targets(table)
     weights = task.weights(targets)
     known = StreamTask(task, folder.head, None if weights is None else torch.from_numpy(weights))
     asked = Teacher(_TEACHER, teacher.encoder, teacher, folder.head, task.label_names)
@@ -186,7 +186,7 @@ def _job(
             asked,
             known,
             (network.encoder, inputs),
-            table.texts,
+            table.inputs,
             store,
             engines.encode,
         )

@@ -86,11 +86,11 @@ def saliency(
     draw = np.random.default_rng(seed_for(seed, "saliency"))
     chosen = np.sort(draw.permutation(len(table))[:rows])
     table = table.take(chosen)
-    targets = torch.from_numpy(task.encode(table.labels(), table.name))
+    targets = torch.from_numpy(task.targets(table))
     watched = _watched(network)
     encoder = watched.encoder
     assert isinstance(encoder, TextEncoder)
-    inputs = read_inputs(encoder, table.texts())
+    inputs = read_inputs(encoder, table.inputs(encoder.reads))
     watch = _Watch(encoder, readers)
     device = next(encoder.parameters()).device
     batches = evaluation_batches(inputs.tokens.lengths, _BATCH_TOKENS)

@@ -167,13 +167,17 @@ def _measured(
     network: Network, folder: ModelFolder, table: Table, engine: Engine | None
 ) -> tuple[float, float]:
     """The primary metric, and milliseconds a text."""
-    inference, feeds, texts = Inference(network, engine), Feeds(network), table.texts()
+    inference, feeds, texts = (
+        Inference(network, engine),
+        Feeds(network),
+        table.inputs(network.encoder.reads),
+    )
 
     def answer(some: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
         logits = inference.logits(feeds.feed(read_inputs(network.encoder, some)), folder.head)
         return folder.task.scores(logits).double().numpy()
 
-    targets = folder.task.encode(table.labels(), table.name)
+    targets = folder.task.targets(table)
     metrics = evaluate([folder.task.primary], answer(texts), targets)
     return metrics[folder.task.primary], _pace(answer, texts[:_TIMED_TEXTS])
 

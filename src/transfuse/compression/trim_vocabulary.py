@@ -33,6 +33,7 @@ from transfuse.compression.trim_tokenizer import (
     trimmed_tokenizer,
     unknown_id,
 )
+from transfuse.data import Ragged
 from transfuse.errors import DataError, ModelError, Problem
 from transfuse.models import Network, StaticEncoder, TextEncoder
 from transfuse.models.anatomy import evaluating
@@ -234,8 +235,8 @@ def _check(network: Network, smaller: Network, kept: Sequence[int], texts: Seque
         ModelError: If it does.
     """
     pairs = []
-    read = (network.encoder.preprocess(texts), smaller.encoder.preprocess(texts))
-    for old, new in zip(*read, strict=True):
+    before, after = (cast(Ragged, each.encoder.preprocess(texts)) for each in (network, smaller))
+    for old, new in zip(before, after, strict=True):
         if len(old) == len(new) and [kept[place] for place in new] == old.tolist():
             pairs.append((old, new))
     if not pairs:

@@ -17,19 +17,23 @@ from transfuse.data.budget import few_shot, take_budget
 from transfuse.data.card import DataCard, Distance, OverlapNote, make_card
 from transfuse.data.clean import Cleaning, CleaningReport, clean
 from transfuse.data.episodes import Episodes, EpisodeStream
-from transfuse.data.overlap import Overlap, overlap
+from transfuse.data.fields import FieldTable
+from transfuse.data.overlap import Overlap, overlap, overlap_within
 from transfuse.data.ragged import Ragged
 from transfuse.data.read import read
+from transfuse.data.rows import Preprocessed, Records, narrowed, picked
 from transfuse.data.samples import SAMPLES, Sample, sample
 from transfuse.data.schema import Role, Schema
 from transfuse.data.seeds import seed_for
 from transfuse.data.segment import segment
-from transfuse.data.split import Split, Splitting, split
-from transfuse.data.table import Table
+from transfuse.data.split import SPLIT_COLUMN, Split, Splitting, split
+from transfuse.data.table import READ, Table
 
 __all__ = [
     "AUGMENTATIONS",
+    "READ",
     "SAMPLES",
+    "SPLIT_COLUMN",
     "Augmentation",
     "Augmenting",
     "Batching",
@@ -39,9 +43,12 @@ __all__ = [
     "Distance",
     "EpisodeStream",
     "Episodes",
+    "FieldTable",
     "Overlap",
     "OverlapNote",
+    "Preprocessed",
     "Ragged",
+    "Records",
     "Role",
     "Sample",
     "Schema",
@@ -56,7 +63,10 @@ __all__ = [
     "evaluation_batches",
     "few_shot",
     "make_card",
+    "narrowed",
     "overlap",
+    "overlap_within",
+    "picked",
     "plan_epoch",
     "read",
     "sample",

@@ -1,21 +1,27 @@
-"""Text augmentation that keeps the label: slightly different texts from the same one.
+"""Augmentation that keeps the label: slightly different rows from the same ones.
 
-One interface: an augmentation is a frozen dataclass, called with a text and a generator. None of
-them touches a negation, what it denies ("not very good"), or signs such as emoji; none makes a
-negation of another word, and no text loses all of its words. Chinese and Japanese, which put no
-space between words, are varied by characters.
+One interface: an augmentation is a frozen dataclass, called with a row and a generator. Those of
+pictures are in `augment_pictures.py`. None of those of texts touches a negation, what it denies
+("not very good"), or signs such as emoji; none makes a negation of another word, and no text loses
+all of its words. Chinese and Japanese, which put no space between words, are varied by
+characters.
 """
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from transfuse.data.augment_pictures import PICTURE_AUGMENTATIONS, MildPicture
+from transfuse.data.augmentation import Augmentation
+from transfuse.data.rows import Records
+from transfuse.data.schema import Role
 from transfuse.data.seeds import seed_for
 from transfuse.data.segment import is_negation
+from transfuse.errors import Problem, RecipeError
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "Augmenting", "Typos", "WordDropout", "WordSwap"]
 
@@ -32,23 +38,6 @@ _REACH = 3
 _CLAUSE_ENDS = tuple(".,;:!?。，、；：！？")
 
 _DOUBLED, _LEFT_OUT, _SWAPPED = range(3)
-
-
-@dataclass(frozen=True)
-class Augmentation(ABC):
-    """A way to vary a text without changing its label."""
-
-    @abstractmethod
-    def __call__(self, text: str, rng: np.random.Generator) -> str:
-        """Varies a text.
-
-        Args:
-            text: The text.
-            rng: Decides what changes; the same state gives the same result.
-
-        Returns:
-            A text with the same label, perhaps the same text.
-        """
 
 
 def _check_rate(rate: float) -> None:
@@ -69,14 +58,14 @@ class WordDropout(Augmentation):
     def __post_init__(self) -> None:
         _check_rate(self.rate)
 
-    def __call__(self, text: str, rng: np.random.Generator) -> str:
+    def __call__(self, row: str, rng: np.random.Generator) -> str:
         """The text without some of its words; at least one stays."""
-        units, gaps = _units(text)
+        units, gaps = _units(row)
         free = _free(units)
         dropped = (rng.random(len(units)) < self.rate) & free
         words = np.array([_is_word(unit) for unit in units], dtype=np.bool_)
         if not dropped.any():
-            return text
+            return row
         if not (words & ~dropped).any():
             dropped[rng.choice(np.flatnonzero(dropped))] = False
         kept = np.flatnonzero(~dropped).tolist()
@@ -96,9 +85,9 @@ class WordSwap(Augmentation):
     def __post_init__(self) -> None:
         _check_rate(self.rate)
 
-    def __call__(self, text: str, rng: np.random.Generator) -> str:
+    def __call__(self, row: str, rng: np.random.Generator) -> str:
         """The text with some neighbours swapped; each word moves at most one place."""
-        units, gaps = _units(text)
+        units, gaps = _units(row)
         free = _free(units)
         drawn = rng.random(len(units)) < self.rate
         place = 0
@@ -124,9 +113,9 @@ class Typos(Augmentation):
     def __post_init__(self) -> None:
         _check_rate(self.rate)
 
-    def __call__(self, text: str, rng: np.random.Generator) -> str:
+    def __call__(self, row: str, rng: np.random.Generator) -> str:
         """The text with a few slips."""
-        units, gaps = _units(text)
+        units, gaps = _units(row)
         done = [gaps[0]]
         for piece, free, gap in _pieces(units, gaps, _free(units)):
             # Drawn for each letter, whether used or not: a slip changes no later draw.
@@ -141,41 +130,94 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
     "word_dropout": WordDropout,
     "word_swap": WordSwap,
     "typos": Typos,
+    **PICTURE_AUGMENTATIONS,
 }
-"""The augmentations by name; a new one is one more line here."""
+"""The augmentations by name; a new one of texts is one more line here."""
+
+_USUAL: dict[Role, Augmentation] = {Role.TEXT: WordDropout(), Role.IMAGE: MildPicture()}
 
 
 @dataclass(frozen=True)
 class Augmenting:
-    """How texts are varied: `augment` in a recipe."""
+    """How rows are varied: `augment` in a recipe."""
 
-    methods: tuple[Augmentation, ...] = (WordDropout(),)
-    """What is done to a text, one after the other. Default: word dropout."""
+    methods: tuple[Augmentation, ...] = ()
+    """What is done to a row, one after the other. Default: where none is named, `word_dropout` to
+    texts and `mild_picture` to pictures."""
 
     variants: int = 4
-    """Varied copies of each text; every epoch shows the next. Default: 4."""
+    """Varied copies of each row; every epoch shows the next. Default: 4."""
 
     def __post_init__(self) -> None:
-        if not self.methods:
-            raise ValueError("methods names at least one augmentation")
         if self.variants < 1:
             raise ValueError("variants is at least 1")
 
-    def vary(self, texts: Sequence[str], seed: int) -> list[list[str]]:
-        """The varied copies of texts, one list of all texts for each copy.
+    def vary(self, rows: Sequence[Any], seed: int) -> list[Sequence[Any]]:
+        """The varied copies of rows, one sequence of all rows for each copy.
 
         Args:
-            texts: The texts.
+            rows: Texts or pictures as `Table.inputs` gives them. Copies of pictures are lazy: each
+                is made when it is decoded. Of `Records` the texts and the pictures are varied
+                that a method is for; other columns stay as they are.
             seed: The run's seed.
+
+        Raises:
+            RecipeError: If no method is for what the rows are.
         """
-        copies = []
+        parts = rows.parts if isinstance(rows, Records) else {str(_role(rows)): rows}
+        chosen = {role: self._methods(role) for role in parts}
+        if not any(chosen.values()):
+            raise RecipeError(_unfit(parts, self.methods))
+        copies: list[Sequence[Any]] = []
         for number in range(self.variants):
-            rng = np.random.default_rng(seed_for(seed, "augment", number))
-            copy = list(texts)
-            for method in self.methods:
-                copy = [method(text, rng) for text in copy]
-            copies.append(copy)
+            copy = {
+                role: _varied(part, chosen[role], seed_for(seed, "augment", number))
+                for role, part in parts.items()
+            }
+            copies.append(Records(copy) if isinstance(rows, Records) else next(iter(copy.values())))
         return copies
+
+    def _methods(self, role: str) -> tuple[Augmentation, ...]:
+        """Those that are for columns of a role."""
+        if not self.methods:
+            return tuple(method for reads, method in _USUAL.items() if reads == role)
+        return tuple(method for method in self.methods if method.reads == role)
+
+
+def _role(rows: Sequence[Any]) -> Role:
+    if all(isinstance(row, str) for row in rows[:1]):
+        return Role.TEXT
+    # Loading what opens pictures takes time that tables of text need not wait for.
+    from transfuse.data.images.pictures import Pictures
+
+    return Role.IMAGE if isinstance(rows, Pictures) else Role.AUDIO
+
+
+def _unfit(parts: Collection[str], methods: Sequence[Augmentation] | None) -> Problem:
+    read = " and ".join(parts)
+    names = {kind: name for name, kind in AUGMENTATIONS.items()}
+    fit = [name for name, kind in AUGMENTATIONS.items() if kind.reads in parts]
+    if not methods or not fit:
+        return Problem("augment", f"nothing varies {read}", fix="Leave `augmented` out of `learn`.")
+    given = ", ".join(f"{names[type(method)]} (for {method.reads})" for method in methods)
+    return Problem("augment", f"the model reads {read}, got {given}", f"one of {', '.join(fit)}")
+
+
+def _varied(rows: Sequence[Any], methods: tuple[Augmentation, ...], seed: int) -> Sequence[Any]:
+    if not methods:
+        return rows
+    if methods[0].reads == Role.IMAGE:
+        from transfuse.data.images.augment import VariedPictures
+        from transfuse.data.images.pictures import Pictures
+
+        pictures = rows if isinstance(rows, Pictures) else Pictures.of(rows)
+        return VariedPictures(pictures, methods, seed)
+    rng = np.random.default_rng(seed)
+    copy = list(rows)
+    for method in methods:
+        # A text that is missing stays so.
+        copy = [method(text, rng) if text is not None else None for text in copy]
+    return copy
 
 
 def _units(text: str) -> tuple[list[str], list[str]]:

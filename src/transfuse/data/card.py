@@ -7,7 +7,7 @@ features, so a higher level adds them with `DataCard.with_distances`.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,16 @@ import pyarrow.compute as pc
 
 from transfuse.data.clean import CleaningReport
 from transfuse.data.columns import WRITTEN
+from transfuse.data.contents import contents_of
 from transfuse.data.overlap import Overlap
 from transfuse.data.schema import Role
 from transfuse.data.segment import HAN
 from transfuse.data.spread import Spread
 from transfuse.data.table import Table
 from transfuse.errors import DataError, Problem
+
+if TYPE_CHECKING:
+    from transfuse.data.images.facts import PictureFacts
 
 __all__ = ["DataCard", "Distance", "OverlapNote", "make_card"]
 
@@ -43,28 +47,41 @@ class OverlapNote:
         exact: Rows with an equal text there.
         near: Further rows with a near text there.
         examples: Up to three such texts.
+        sheets: Such pictures, each beside the one that it is the same as, as data URIs.
     """
 
     other: str
     exact: int
     near: int
     examples: tuple[str, ...] = ()
+    sheets: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, found: Overlap, table: Table, other: str) -> "OverlapNote":
+    def of(
+        cls, found: Overlap, table: Table, other: str, first: Table | None = None
+    ) -> "OverlapNote":
         """Sums up an overlap.
 
         Args:
             found: `overlap(another table, table)`.
             table: The second of the two tables.
             other: The first one's name.
+            first: The first of the tables, whose pictures are shown beside. Default: they are not.
 
         Returns:
             The note.
         """
-        texts = table.texts() if found.rows and table.schema.has(Role.TEXT) else []
-        shown = tuple(texts[row][:80] for row in found.rows[:_SHOWN]) if texts else ()
-        return cls(other, len(found.exact), len(found.near), shown)
+        rows = found.rows[:_SHOWN]
+        shown: tuple[str, ...] = ()
+        sheets: tuple[str, ...] = ()
+        if rows and table.schema.has(Role.TEXT):
+            shown = tuple((text or "")[:80] for text in table.take(rows).texts())
+        if rows and table.schema.has(Role.IMAGE):
+            # Not at the top: tables of text need not wait for what opens pictures.
+            from transfuse.data.images.pairs import inline_pairs
+
+            sheets = inline_pairs(found, table, first)
+        return cls(other, len(found.exact), len(found.near), shown, sheets)
 
 
 @dataclass(frozen=True)
@@ -103,11 +120,12 @@ class DataCard:
         scripts: Share of all letters that are "latin", "han" and "other".
         groups: Number of groups, or None.
         largest_group: Rows of the largest group, or None.
-        duplicates: Rows whose text and label repeat an earlier row's.
+        duplicates: Rows whose text, or file, and label repeat an earlier row's.
         cleaning: What cleaning did, or None if the table was not cleaned.
         notes: What was assumed when the table was read, and what else is worth knowing.
-        overlaps: Rows shared with other tables.
+        overlaps: Rows shared with other tables, or between the parts of this one.
         distances: Distances to other tables.
+        pictures: What its pictures are like, or None without any.
     """
 
     name: str
@@ -127,6 +145,7 @@ class DataCard:
     notes: tuple[str, ...] = ()
     overlaps: tuple[OverlapNote, ...] = ()
     distances: tuple[Distance, ...] = ()
+    pictures: "PictureFacts | None" = None
 
     def with_distances(self, distances: Iterable[Distance]) -> "DataCard":
         """The card with further distances."""
@@ -148,9 +167,19 @@ class DataCard:
             known["cleaning"] = CleaningReport.from_json(known["cleaning"])
         known["notes"] = tuple(known["notes"])
         known["overlaps"] = tuple(
-            OverlapNote(**{**note, "examples": tuple(note["examples"])})
+            OverlapNote(
+                **{
+                    **note,
+                    "examples": tuple(note["examples"]),
+                    "sheets": tuple(note.get("sheets", ())),
+                }
+            )
             for note in known["overlaps"]
         )
+        if known.get("pictures") is not None:
+            from transfuse.data.images.facts import PictureFacts
+
+            known["pictures"] = PictureFacts.from_json(known["pictures"])
         known["distances"] = tuple(Distance(**distance) for distance in known["distances"])
         return cls(**known)
 
@@ -197,12 +226,22 @@ def make_card(
         scripts={} if texts is None else _scripts(texts),
         groups=None if sizes is None else len(sizes),
         largest_group=None if sizes is None else max(sizes, default=0),
-        duplicates=_duplicates(table, texts),
+        duplicates=_duplicates(table),
         cleaning=cleaning,
         notes=(*table.notes, *notes),
         overlaps=tuple(overlaps),
         distances=tuple(distances),
+        pictures=_pictures(table),
     )
+
+
+def _pictures(table: Table) -> "PictureFacts | None":
+    if not table.schema.has(Role.IMAGE):
+        return None
+    from transfuse.data.images.facts import picture_facts
+
+    rows: Any = table.inputs((Role.IMAGE,))
+    return picture_facts(rows, table.labels() if table.schema.has(Role.LABEL) else None)
 
 
 def _texts(table: Table, columns: Sequence[str]) -> pa.ChunkedArray | None:
@@ -268,11 +307,10 @@ def _group_sizes(table: Table) -> list[int] | None:
     return list(sizes.values())
 
 
-def _duplicates(table: Table, texts: pa.ChunkedArray | None) -> int:
-    if texts is None:
+def _duplicates(table: Table) -> int:
+    contents = contents_of(table)
+    if not contents:
         return 0
     labels = [table.values(name) for name in table.schema.columns(Role.LABEL)]
-    seen = {
-        (text, *map(str, label)) for text, *label in zip(texts.to_pylist(), *labels, strict=True)
-    }
+    seen = {(key, *map(str, label)) for key, *label in zip(contents.keys(), *labels, strict=True)}
     return len(table) - len(seen)

@@ -7,6 +7,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transfuse.data.places import holds_boxes, holds_pictures, holds_sounds
 from transfuse.data.schema import GivenRoles, Role, Schema, given_roles, how_to_name
 from transfuse.errors import DataError, Problem
 
@@ -47,6 +48,17 @@ _NAMES: dict[Role, tuple[tuple[str, ...], ...]] = {
     Role.RATING: (("rating", "stars", "评分", "星级"),),
     Role.TOKENS: (("tokens", "words"),),
     Role.TAGS: (("tags", "ner_tags", "pos_tags"),),
+    Role.IMAGE: (
+        ("image", "images", "img", "picture", "photo", "图片", "图像", "照片"),
+        ("image_path", "img_path", "image_file", "file_name", "filename", "file_path", "filepath"),
+        ("path", "file", "文件", "路径"),
+    ),
+    Role.AUDIO: (
+        ("audio", "sound", "clip", "recording", "音频", "声音", "录音"),
+        ("audio_path", "wav", "wav_path", "sound_path", "file_name", "filename", "file_path"),
+    ),
+    Role.BOXES: (("boxes", "objects", "bboxes", "annotations", "框"),),
+    Role.MASK: (("mask", "masks", "segmentation", "掩码"),),
     Role.SOURCE: (("source", "原文"),),
     Role.TARGET: (("target", "译文"),),
 }
@@ -59,7 +71,8 @@ def infer_schema(
 
     Roles that are given stand. The others are inferred from column names, in English or Chinese;
     where no name tells, the text is the column of longest free text and the label a column of few
-    distinct values, judged by the first 10,000 rows.
+    distinct values, judged by the first 10,000 rows. Pictures and sounds are told by their bytes,
+    or by paths that end as names of such files do.
 
     Args:
         dataset: The table.
@@ -103,12 +116,17 @@ class _Guess:
         self.notes: list[str] = []
         self.images = [
             name for name, kind in dataset.features.items() if isinstance(kind, datasets.Image)
-        ]
+        ] or [name for name in head.column_names if holds_pictures(name, head[name])]
+        self.sounds = [
+            name for name, kind in dataset.features.items() if isinstance(kind, datasets.Audio)
+        ] or [name for name in head.column_names if holds_sounds(head[name])]
 
     def by_names(self) -> None:
-        for name in self.images:
-            if self._open(Role.IMAGE) and name not in self.roles:
-                self._settle(Role.IMAGE, name, "it holds images")
+        self._files(Role.IMAGE, self.images, "it holds pictures")
+        self._files(Role.AUDIO, self.sounds, "it holds sounds")
+        if Role.IMAGE in self.roles.values():
+            for role in (Role.BOXES, Role.MASK):
+                self._take_named(role)
         if self._named(Role.USER) and self._named(Role.ITEM):
             for role in (Role.USER, Role.ITEM, Role.RATING):
                 self._take_named(role)
@@ -123,10 +141,22 @@ class _Guess:
 
     def by_contents(self) -> None:
         known = set(self.roles.values())
-        if self._open(Role.TEXT) and not known & {Role.TOKENS, Role.IMAGE, Role.SOURCE, Role.USER}:
+        read = {Role.TOKENS, Role.IMAGE, Role.AUDIO, Role.SOURCE, Role.USER}
+        if self._open(Role.TEXT) and not known & read:
             self._longest_text()
-        if self._open(Role.LABEL) and not known & {Role.TAGS, Role.TARGET, Role.RATING}:
+        others = {Role.TAGS, Role.TARGET, Role.RATING, Role.BOXES, Role.MASK}
+        if self._open(Role.LABEL) and not known & others:
             self._few_values()
+
+    def _files(self, role: Role, names: Sequence[str], reason: str) -> None:
+        free = [name for name in names if name not in self.roles]
+        if not free or not self._open(role):
+            return
+        ranked = [[name for name in free if _plain(name) in rank] for rank in _NAMES[role]]
+        best = next(filter(None, ranked), free)
+        if len(best) > 1:
+            raise self._ambiguous(role, best)
+        self._settle(role, best[0], reason)
 
     def _open(self, role: Role) -> bool:
         return role not in self.settled and role not in self.roles.values()
@@ -162,6 +192,8 @@ class _Guess:
             values = self.head[name]
             repeats = values.null_count < len(values) and _distinct(values) < len(values)
             return repeats and not self._is_free_text(name)
+        if role == Role.BOXES:
+            return holds_boxes(self._type(name))
         return True
 
     def _take_named(self, role: Role) -> None:

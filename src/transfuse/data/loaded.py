@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import datasets
 
@@ -98,6 +99,7 @@ class Loaded:
         untyped: Whether each cell is text only because the format knows nothing else (CSV).
         mixed: Columns with values of several kinds; they are held as text.
         findings: Bad rows that the reader met.
+        folder: What paths in the columns are relative to. Default: where the process runs.
     """
 
     dataset: datasets.Dataset
@@ -107,3 +109,4 @@ class Loaded:
     untyped: bool = False
     mixed: dict[str, Mixed] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
+    folder: Path | None = None

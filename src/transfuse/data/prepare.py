@@ -11,10 +11,14 @@ from transfuse.data.columns import WRITTEN, rows_where, stored_column, typed, wi
 from transfuse.data.infer import infer_schema
 from transfuse.data.labels import plain_labels, read_labels
 from transfuse.data.loaded import Findings, Loaded, ReadOptions
+from transfuse.data.places import holds_boxes, located
 from transfuse.data.schema import GivenRoles, Role, Schema, given_roles
 from transfuse.errors import DataError, Problem
 
 __all__ = ["prepare"]
+
+_FILES = (Role.IMAGE, Role.MASK, Role.AUDIO)
+"""Roles whose columns hold files."""
 
 
 def prepare(
@@ -47,8 +51,12 @@ def prepare(
         raise DataError([*loaded.findings.problems(where), *error.problems]) from None
     if loaded.untyped:
         dataset = with_written(dataset, loaded.dataset, schema.roles, options.label_names)
+    files = [name for role in _FILES for name in schema.columns(role)]
+    dataset = located(dataset, files, loaded.folder)
     check = _Check(loaded, schema, options)
     check.columns(dataset)
+    for column in schema.columns(Role.BOXES):
+        dataset = check.boxes(dataset, column)
     for column in schema.columns(Role.LABEL):
         if column in loaded.mixed:
             continue
@@ -57,7 +65,7 @@ def prepare(
         notes += [f"{where}: {note}" for note in labels.notes]
         dataset = labels.dataset
     check.findings.raise_any(where)
-    return dataset, schema, (*loaded.notes, *notes)
+    return dataset, schema, (*loaded.notes, *notes, *check.notes)
 
 
 class _Check:
@@ -68,6 +76,7 @@ class _Check:
         self.schema = schema
         self.options = options
         self.findings: Findings = loaded.findings
+        self.notes: list[str] = []
 
     def rows(self, column: str, rows: Sequence[int], describe: Any) -> None:
         """Notes bad rows of a column; `describe(row)` gives what, expected and fix."""
@@ -88,6 +97,10 @@ class _Check:
                 continue
             if name in self.loaded.mixed:
                 self._mixed(name)
+            elif role == Role.IMAGE:
+                self._pictures(dataset, name)
+            elif role == Role.AUDIO:
+                self._sounds(dataset, name)
             elif role in WRITTEN:
                 self._written(stored_column(dataset, name), name, role)
             elif role != Role.LABEL:
@@ -99,6 +112,45 @@ class _Check:
         fix = "Write all values in one way."
         self.rows(name, list(others), lambda row: (others[row], mixed.expected, fix))
         self.findings.count += mixed.count - len(others)
+
+    def _pictures(self, dataset: datasets.Dataset, name: str) -> None:
+        # Not at the top: tables without pictures need not wait for what opens them.
+        from transfuse.data.images import check_pictures, pictures_of
+
+        where = f"{self.loaded.name}, column {name!r}"
+        pictures = pictures_of(dataset.select_columns([name]), where)
+        others = (Role.TEXT, Role.AUDIO, Role.FIELDS)
+        if not any(map(self.schema.has, others)):
+            self._present(stored_column(dataset, name), name, Role.IMAGE)
+        faults = check_pictures(pictures)
+        self.rows(name, list(faults), lambda row: faults[row])
+
+    def boxes(self, dataset: datasets.Dataset, name: str) -> datasets.Dataset:
+        """The dataset with boxes as shares of their pictures."""
+        from transfuse.data.images import boxes_checked, pictures_of
+
+        kind = stored_column(dataset, name).type
+        if not holds_boxes(kind):
+            where = f"{self.loaded.name}, column {name!r}"
+            raise DataError(Problem(where, f"holds {kind}", "lists of {label, x, y, w, h}"))
+        shown = self.schema.columns(Role.IMAGE)[:1]
+        pictures = pictures_of(dataset.select_columns(list(shown))) if shown else None
+        dataset, faults = boxes_checked(dataset, name, pictures)
+        self.rows(name, list(faults), lambda row: faults[row])
+        return dataset
+
+    def _sounds(self, dataset: datasets.Dataset, name: str) -> None:
+        from transfuse.data.audio import SHOWN, check_clips, clips_of
+
+        where = f"{self.loaded.name}, column {name!r}"
+        clips = clips_of(dataset.select_columns([name]), where)
+        others = (Role.TEXT, Role.IMAGE, Role.FIELDS)
+        if not any(map(self.schema.has, others)):
+            self._present(stored_column(dataset, name), name, Role.AUDIO)
+        found = check_clips(clips)
+        self.rows(name, list(found.bad), lambda row: found.bad[row])
+        quiet = self.loaded.places(found.silent[:SHOWN])
+        self.notes += [f"{self.loaded.name}: {note}" for note in found.notes(quiet)]
 
     def _written(self, cells: pa.ChunkedArray, name: str, role: Role) -> None:
         where = f"{self.loaded.name}, column {name!r}"

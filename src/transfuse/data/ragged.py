@@ -6,6 +6,8 @@ and a subset of the rows is one gather.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +99,11 @@ class Ragged:
         # Position in the gathered values -> position in ours, for all rows in one step.
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return Ragged(self.values[places], offsets)
+
+    def keys(self) -> npt.NDArray[Any]:
+        """A 16-byte key of each row's values, S16 [rows]."""
+        found = [blake2b(row.tobytes(), digest_size=16).digest() for row in self]
+        return np.array(found, dtype="S16")
 
     def __getitem__(self, index: int) -> npt.NDArray[np.int32]:
         row = range(len(self))[index]

@@ -9,6 +9,7 @@ and checks every row.
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,19 @@ import datasets
 
 from transfuse.data.loaded import Loaded, ReadOptions
 from transfuse.data.prepare import prepare
-from transfuse.data.readers.arrow import load_dataset, load_folder, load_hub, load_parquet
+from transfuse.data.readers.arrow import (
+    is_saved,
+    load_dataset,
+    load_folder,
+    load_hub,
+    load_parquet,
+)
+from transfuse.data.readers.audio import is_sound_folder, load_sounds
+from transfuse.data.readers.coco import coco_file, is_coco, load_coco
 from transfuse.data.readers.csv import load_csv
+from transfuse.data.readers.images import is_picture_folder, load_pictures
 from transfuse.data.readers.json import load_json, load_json_lines
+from transfuse.data.readers.masks import is_mask_folder, load_masks
 from transfuse.data.readers.memory import load_columns, load_frame
 from transfuse.data.schema import GivenRoles
 from transfuse.data.table import Table
@@ -47,9 +58,10 @@ def read(
     """Reads and checks a table.
 
     A file's format is told by its suffix: `.csv`, `.tsv`, `.tab`, `.jsonl`, `.ndjson`, `.json`,
-    `.parquet`, `.pq`. A folder is one that `datasets` saved. Any other text is a name on the
-    Hugging Face hub (`imdb`, `owner/name`, `glue:sst2`). Files above 64 MB are converted once to
-    a memory-mapped file in the cache; JSON files are held in memory.
+    `.parquet`, `.pq`. A folder is one of pictures or of sounds, in folders of their classes, or
+    one that `datasets` saved. Any other text is a name on the Hugging Face hub (`imdb`,
+    `owner/name`, `glue:sst2`). Files above 64 MB are converted once to a memory-mapped file in the
+    cache; JSON files are held in memory, and pictures and sounds stay where they are.
 
     Args:
         source: The file, folder, hub name, frame, dataset, columns (name to values) or table.
@@ -117,15 +129,28 @@ def load_path(source: str | Path, split: str | None, options: ReadOptions) -> Lo
     path = Path(source).expanduser()
     try:
         if path.is_dir():
-            return load_folder(path, split)
+            return _load_directory(path, split, options)
         if not path.exists():
             if _is_hub_name(source, path):
                 return load_hub(str(source), split)
             raise DataError(_missing(path))
-        return _load_file(path, options)
+        return replace(_load_file(path, options), folder=path.parent)
     except OSError as error:
         what = f"cannot be read ({error.strerror or error})"
         raise DataError(Problem(str(path), what)) from None
+
+
+def _load_directory(path: Path, split: str | None, options: ReadOptions) -> Loaded:
+    if is_mask_folder(path):
+        return load_masks(path)
+    boxes = coco_file(path)
+    if boxes is not None:
+        return load_coco(boxes)
+    if not is_saved(path) and is_sound_folder(path):
+        return load_sounds(path, split)
+    if not is_saved(path) and is_picture_folder(path):
+        return load_pictures(path, split, options)
+    return load_folder(path, split)
 
 
 def _load_file(path: Path, options: ReadOptions) -> Loaded:
@@ -139,7 +164,7 @@ def _load_file(path: Path, options: ReadOptions) -> Loaded:
         case ".jsonl" | ".ndjson":
             return load_json_lines(path, options)
         case ".json":
-            return load_json(path, options)
+            return load_coco(path) if is_coco(path) else load_json(path, options)
         case ".parquet" | ".pq":
             return load_parquet(path, options)
     what = f"unknown kind of file {path.suffix!r}"

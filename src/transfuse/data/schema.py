@@ -18,6 +18,8 @@ class Role(StrEnum):
 
     TEXT = "text"
     IMAGE = "image"
+    AUDIO = "audio"
+    FIELDS = "fields"
     LABEL = "label"
     TOKENS = "tokens"
     TAGS = "tags"
@@ -29,6 +31,8 @@ class Role(StrEnum):
     DOMAIN = "domain"
     GROUP = "group"
     ID = "id"
+    BOXES = "boxes"
+    MASK = "mask"
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ A `Table` is a Hugging Face dataset (memory-mapped where it is large) with a `Sc
 the notes of what was assumed when it was read. `transfuse.data.read` makes one from a file.
 """
 
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -17,15 +17,22 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transfuse.data.columns import fresh_fingerprint, new_dataset, replaced, stored_column
+from transfuse.data.content import canonical, hashed, normalised_bytes
 from transfuse.data.loaded import ReadOptions
 from transfuse.data.prepare import prepare
 from transfuse.data.readers.memory import load_columns, load_frame
+from transfuse.data.rows import Records
 from transfuse.data.schema import GivenRoles, Role, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Label", "Table"]
+__all__ = ["READ", "Label", "Table"]
+
+READ = (Role.TEXT, Role.IMAGE, Role.AUDIO, Role.FIELDS)
+"""The roles that models read."""
+
+_FILES = (Role.IMAGE, Role.AUDIO, Role.MASK)
 
 Label = str | int | float | list[str] | list[int]
 """One row's label: a class by name or number, a measured number, or several classes."""
@@ -117,6 +124,56 @@ class Table:
         """
         return self.column(Role.TEXT)
 
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """The roles of its columns that models read, in the order of `READ`.
+
+        Raises:
+            DataError: If no column can be read.
+        """
+        found = tuple(role for role in READ if self.schema.has(role))
+        if not found:
+            self.schema.column(Role.TEXT)
+        return found
+
+    def inputs(self, roles: Sequence[Role] | None = None) -> Sequence[Any]:
+        """What a model reads of each row, as its encoder's `preprocess` takes it.
+
+        Args:
+            roles: What the model reads. Default: all that can be read.
+
+        Returns:
+            Texts as a list; pictures or sounds as a sequence that opens each when it is asked for;
+            `Records` for fields, or where several roles are read.
+
+        Raises:
+            DataError: If no column has one of the roles.
+        """
+        wanted = self.reads if roles is None else tuple(roles)
+        for role in wanted:
+            self.schema.column(role)
+        if len(wanted) == 1 and wanted != (Role.FIELDS,):
+            return self._part(wanted[0])
+        return Records({str(role): self._part(role) for role in wanted})
+
+    def _part(self, role: Role) -> Sequence[Any]:
+        # What opens pictures and sounds takes time to import that tables of text need not wait for.
+        match role:
+            case Role.IMAGE | Role.MASK:
+                from transfuse.data.images import pictures_of
+
+                return pictures_of(self.dataset.select_columns([self.schema.column(role)]))
+            case Role.AUDIO:
+                from transfuse.data.audio import clips_of
+
+                return clips_of(self.dataset.select_columns([self.schema.column(role)]))
+            case Role.FIELDS:
+                names = self.schema.columns(role)
+                columns = [self.values(name) for name in names]
+                return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            case _:
+                return self.column(role)
+
     def labels(self) -> list[Label]:
         """The label of each row as it was read: a name, a number, or a list for several classes.
 
@@ -124,6 +181,18 @@ class Table:
             DataError: If no column is the label.
         """
         return self.column(Role.LABEL)
+
+    def answers(self, role: Role = Role.LABEL) -> Sequence[Any]:
+        """What says what is right for each row, as it was read.
+
+        Args:
+            role: The role of the column; a mask is opened when it is asked for. Default: the label.
+
+        Raises:
+            DataError: If no column has it.
+        """
+        self.schema.column(role)
+        return self._part(role)
 
     def groups(self) -> list[Any] | None:
         """The group of each row (rows of one group belong in one split), or None without groups."""
@@ -255,22 +324,19 @@ class Table:
         # Rows are hashed alone and added up, so that any order gives the same sum.
         total = 0
         for parts in self._row_parts([column for column, _ in named]):
-            total += int.from_bytes(_hash(parts), "little")
+            total += int.from_bytes(hashed(parts), "little")
         roles = ",".join(role for _, role in named)
         summary = f"{roles};{len(self)};{total % 2**128}"
         return blake2b(summary.encode(), digest_size=16).hexdigest()
 
     def row_keys(self) -> list[bytes]:
-        """A 16-byte key of each row's text, equal for texts that are equal after Unicode NFC.
+        """A 16-byte key of what is read of each row: texts after Unicode NFC, contents of files.
 
         Raises:
-            DataError: If no column is the text.
+            DataError: If no column can be read.
         """
-        self.schema.column(Role.TEXT)
-        return [
-            _hash([unicodedata.normalize("NFC", text).encode() for text in row])
-            for row in self._rows(self.schema.columns(Role.TEXT))
-        ]
+        columns = [name for role in self.reads for name in self.schema.columns(role)]
+        return [hashed(parts) for parts in self._row_parts(columns, normalised_bytes)]
 
     def _parts(self, column: str) -> Iterator[list[Any]]:
         """The values of a column, some thousands at a time."""
@@ -283,22 +349,22 @@ class Table:
         for batch in stored.iter(batch_size=10_000):
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
-    def _row_parts(self, columns: Sequence[str]) -> Iterator[list[bytes]]:
-        for row in self._rows(columns):
-            yield [_canonical(value) for value in row]
-
-
-def _canonical(value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, list):
-        return b"\x00list" + _hash([_canonical(item) for item in value])
-    return b"" if value is None else str(value).encode()
-
-
-def _hash(parts: Sequence[bytes]) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        # The length keeps ("ab", "c") apart from ("a", "bc").
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.digest()
+    def _row_parts(
+        self, columns: Sequence[str], written: Callable[[str], bytes] = str.encode
+    ) -> Iterator[list[bytes]]:
+        """The values of each row as bytes; pictures and sounds by the key of their content."""
+        plain = [name for name in columns if self.schema.roles[name] not in _FILES]
+        files = {
+            name: self._part(self.schema.roles[name]).keys()  # type: ignore[attr-defined]
+            for name in columns
+            if name not in plain
+        }
+        values = self._rows(plain) if plain else repeat((), len(self))
+        for number, row in enumerate(values):
+            at_hand = dict(zip(plain, row, strict=True))
+            yield [
+                files[name][number].tobytes()
+                if name in files
+                else canonical(at_hand[name], written)
+                for name in columns
+            ]

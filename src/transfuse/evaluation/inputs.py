@@ -7,10 +7,28 @@ import numpy.typing as npt
 
 from transfuse.errors import DataError, Problem
 
-__all__ = ["Array", "Kind", "checked", "checked_features"]
+__all__ = ["LABEL_AXES", "UNLABELLED", "Array", "Kind", "checked", "checked_features"]
 
 Array = npt.NDArray[Any]
-Kind = Literal["classification", "multilabel", "regression"]
+Kind = Literal[
+    "classification", "multilabel", "regression", "detection", "segmentation", "matching"
+]
+
+LABEL_AXES: dict[Kind, int] = {
+    "classification": 1,
+    "multilabel": 2,
+    "regression": 1,
+    "detection": 3,
+    "segmentation": 2,
+    "matching": 1,
+}
+"""How many axes the labels have, rows first."""
+
+UNLABELLED = 255
+"""The class of pixels that nobody labelled."""
+
+_BOX = 5
+"""A box is its class, centre x, centre y, width and height."""
 
 # Probabilities computed in bfloat16 sum to 1 within about this much.
 _SUM_TOLERANCE = 0.02
@@ -22,18 +40,25 @@ def checked(kind: Kind, predictions: npt.ArrayLike, labels: npt.ArrayLike) -> tu
     Args:
         kind: `classification`: probabilities [n, C] and class numbers [n]; `multilabel`:
             probabilities [n, C] and 0 or 1 [n, C]; `regression`: values [n, 1] or [n] and
-            values [n].
+            values [n]; `detection`: probabilities and box of each query [n, Q, C + 5] and boxes
+            [n, M, 5]; `segmentation`: probabilities [n, C, P] and the class of each pixel [n, P];
+            `matching`: two vectors of length 1 (or 0) side by side [n, 2 p] and item numbers [n].
         predictions: What the model said.
         labels: What is true.
 
     Returns:
-        Float64 predictions and labels: int64 [n], float64 [n, C], or two float64 [n].
+        Float64 predictions and labels: int64 [n], float64 [n, C], or two float64 [n]; boxes as
+        float64, pixels as int64.
 
     Raises:
         DataError: If the arrays are empty, not finite, of other shapes than these, or hold values
             that are not probabilities or not labels.
     """
     given, true = np.asarray(predictions, dtype=np.float64), np.asarray(labels)
+    if kind == "detection" or kind == "segmentation":
+        return _checked_scenes(kind, given, true)
+    if kind == "matching":
+        return _checked_pairs(given, true)
     if kind == "regression":
         given = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
         _expect(given.ndim == 1, "predictions", f"shape {given.shape}", "[n, 1] or [n]")
@@ -64,6 +89,42 @@ def checked(kind: Kind, predictions: npt.ArrayLike, labels: npt.ArrayLike) -> tu
     if len(wrong):
         what = f"row {wrong[0]} has label {true[wrong[0]]}"
         raise DataError(Problem("labels", what, f"class numbers from 0 to {classes - 1}"))
+    return given, true.astype(np.int64)
+
+
+def _checked_scenes(
+    kind: Literal["detection", "segmentation"], given: Array, true: Array
+) -> tuple[Array, Array]:
+    boxes = kind == "detection"
+    wanted = "[n, queries, classes + 5]" if boxes else "[n, classes, pixels]"
+    fits = given.ndim == 3 and given.shape[2 if boxes else 1] > (_BOX if boxes else 0)
+    _expect(fits, "predictions", f"shape {given.shape}", wanted)
+    wanted = "[n, boxes, 5]" if boxes else f"{(len(given), given.shape[2])}"
+    fits = len(true) == len(given) and true.ndim == LABEL_AXES[kind]
+    fits = fits and true.shape[-1] == (_BOX if boxes else given.shape[2])
+    _expect(fits, "labels", f"shape {true.shape}", wanted)
+    _expect(len(given) > 0, "predictions", "no rows", "at least one")
+    _finite("predictions", given)
+    _finite("labels", true)
+    outside = (given < 0) | (given > 1)
+    _expect(not outside.any(), "predictions", "values outside 0…1", "probabilities and shares")
+    if boxes:
+        known = true[..., 0] < given.shape[2] - _BOX
+    else:
+        known = ((true >= 0) & (true < given.shape[1])) | (true == UNLABELLED)
+    _expect(bool(known.all()), "labels", "a class that has no probability", "known classes")
+    return given, true.astype(np.float64 if boxes else np.int64)
+
+
+def _checked_pairs(given: Array, true: Array) -> tuple[Array, Array]:
+    even = given.ndim == 2 and given.shape[1] > 0 and given.shape[1] % 2 == 0
+    _expect(even, "predictions", f"shape {given.shape}", "[n, 2 p]")
+    _expect(true.shape == given.shape[:1], "labels", f"shape {true.shape}", f"{given.shape[:1]}")
+    _expect(len(given) > 0, "predictions", "no rows", "at least one")
+    _expect(true.dtype.kind in "iu", "labels", f"type {true.dtype}", "item numbers")
+    _finite("predictions", given)
+    longest = np.square(given).reshape(len(given), 2, -1).sum(axis=2).max()
+    _expect(longest <= 1 + _SUM_TOLERANCE, "predictions", "vectors longer than 1", "directions")
     return given, true.astype(np.int64)
 
 

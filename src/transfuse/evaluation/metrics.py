@@ -7,13 +7,14 @@ two functions by weighing rows (`statistics.py`).
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
 from transfuse.errors import DataError, Problem
-from transfuse.evaluation import sums
+from transfuse.evaluation import retrieval, scenes, sums
 from transfuse.evaluation.inputs import Array, Kind, checked
 
 __all__ = ["METRICS", "Metric", "confusion", "evaluate", "metric_named"]
@@ -27,7 +28,9 @@ class Metric:
         name: What recipes and tables call it.
         title: What a person reads.
         kind: The predictions it is for: `classification` (probabilities [n, C], labels [n]),
-            `multilabel` (probabilities [n, C], 0 or 1 [n, C]) or `regression` ([n, 1], [n]).
+            `multilabel` (probabilities [n, C], 0 or 1 [n, C]), `regression` ([n, 1], [n]),
+            `detection` (queries [n, Q, C + 5], boxes [n, M, 5]), `segmentation` (probabilities
+            [n, C, P], classes of pixels [n, P]) or `matching` (vectors [n, 2 p], items [n]).
         sums: Checked predictions and labels to row statistics, float64 [n, K].
         value: Sums of rows, float64 [..., K], to the metric, float64 [...].
         higher_is_better: Whether more is better. Default: yes.
@@ -201,14 +204,81 @@ _REGRESSION = (
     ),
 )
 
+
+def _precision(name: str, title: str, *thresholds: float) -> Metric:
+    """Mean average precision at some overlaps."""
+    return Metric(
+        name,
+        title,
+        "detection",
+        partial(scenes.box_sums, thresholds=thresholds),
+        partial(scenes.average_precision_value, thresholds=len(thresholds)),
+    )
+
+
+_DETECTION = (
+    _precision("map", "mAP@[.5:.95]", *scenes.THRESHOLDS),
+    _precision("map50", "mAP@.5", 0.5),
+    _precision("map75", "mAP@.75", 0.75),
+)
+
+_SEGMENTATION = (
+    Metric("miou", "Mean IoU", "segmentation", scenes.mask_sums, scenes.iou_value),
+    Metric("pixel_accuracy", "Pixels right", "segmentation", scenes.mask_sums, scenes.pixel_value),
+)
+
+
+def _one_way(name: str, title: str, column: int) -> tuple[Metric, ...]:
+    """Recalls of one way of retrieval, and the rank that half of its queries reach."""
+    recalls = (
+        Metric(
+            f"{name}_r{limit}",
+            f"{title} R@{limit}",
+            "matching",
+            retrieval.recall_sums,
+            partial(retrieval.recall_value, column=column + place),
+        )
+        for place, limit in enumerate(retrieval.AT)
+    )
+    median = Metric(
+        f"{name}_median_rank",
+        f"{title} median rank",
+        "matching",
+        partial(retrieval.rank_sums, by_caption=column == 0),
+        retrieval.median_rank_value,
+        higher_is_better=False,
+        bounds=(1.0, inf),
+        format=".0f",
+    )
+    return (*recalls, median)
+
+
+_MATCHING = (
+    Metric(
+        "mean_recall", "Mean recall", "matching", retrieval.recall_sums, retrieval.mean_recall_value
+    ),
+    *_one_way("text_to_image", "Text → image", 0),
+    *_one_way("image_to_text", "Image → text", 4),
+)
+
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric for metric in (*_CLASSIFICATION, *_MULTILABEL, *_REGRESSION)
+    metric.name: metric
+    for metric in (
+        *_CLASSIFICATION,
+        *_MULTILABEL,
+        *_REGRESSION,
+        *_DETECTION,
+        *_SEGMENTATION,
+        *_MATCHING,
+    )
 }
 """Every metric by name.
 
 Macro averages run over the classes that occur in the labels or the predictions; a precision or
 recall without a denominator counts as 0. `ece` has 15 bins of equal width over the confidence of
-the predicted class. A label of several is predicted from a probability of 0.5 on.
+the predicted class. A label of several is predicted from a probability of 0.5 on. Average
+precision is over the classes that have boxes, with confidences in 100 bins; IoU over the classes
+that occur in the masks or the predictions. `mean_recall` is the mean of the six recalls.
 """
 
 

@@ -39,7 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transfuse.errors import DataError, Problem
-from transfuse.evaluation.inputs import Array
+from transfuse.evaluation.inputs import LABEL_AXES, Array
 from transfuse.evaluation.metrics import Metric
 
 __all__ = ["Bootstrap", "Gain", "Interval", "Replicates", "holm"]
@@ -172,20 +172,20 @@ class Bootstrap:
 
         Args:
             metric: One of `METRICS`.
-            predictions: Of each seed for each test row, [S, n, C] (regression: [S, n, 1]); S may
-                be less than the study's number, and is 1 for a recipe without chance.
-            labels: Of the test rows, [n] (multi-label: [n, C]), or with a leading [S].
+            predictions: Of each seed for each test row, [S, n, C] (regression: [S, n, 1]) or more
+                axes; S may be less than the study's number, and is 1 for a recipe without chance.
+            labels: Of the test rows, [n] (or as the metric's kind says), or with a leading [S].
 
         Raises:
             DataError: If the shapes do not fit the documents and seeds, or the values the metric.
         """
         given, true = np.asarray(predictions), np.asarray(labels)
         rows = len(self._order)
-        if given.ndim != 3 or given.shape[1] != rows or not 1 <= len(given) <= self._seeds:
+        if given.ndim < 3 or given.shape[1] != rows or not 1 <= len(given) <= self._seeds:
             what = f"shape {given.shape}"
             expected = f"[1 to {self._seeds} seeds, {rows} rows, outputs]"
             raise DataError(Problem("predictions", what, expected))
-        plain = 2 if metric.kind == "multilabel" else 1
+        plain = LABEL_AXES[metric.kind]
         if true.ndim == plain:
             true = np.broadcast_to(true, (len(given), *true.shape))
         if true.ndim != plain + 1 or len(true) != len(given):

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from transfuse.answering import ModelFolder, Tell
+from transfuse.data import Role
 from transfuse.errors import ModelError, Problem
 from transfuse.explaining.explanation import Explanation
 from transfuse.explaining.gradients import integrate
@@ -91,6 +92,9 @@ def explain_many(
         ModelError: As `explain`.
         ValueError: As `explain`.
     """
+    if model.reads != (Role.TEXT,):
+        read = " and ".join(model.reads)
+        raise ModelError(Problem(str(model.path), f"reads {read}", "a model that reads text"))
     if method not in METHODS:
         raise ValueError(f"the method is one of {', '.join(METHODS)}, got {method!r}")
     if steps < 1 or not tolerance > 0:

@@ -34,6 +34,7 @@ class DareLinear(Dare):
     def mix(self, piece: Piece, found: Any, out: Floats) -> None:
         """See `Streamed.mix`."""
         assert piece.base is not None
-        factors = [self.scale * weight for weight in self.given(len(piece.models))]
+        weights = self.given(len(piece.models))
+        factors = [self.scale * w * f for w, f in zip(weights, found.factors, strict=True)]
         sum_of(self.thinned(piece, found), factors, out)
         np.add(out, piece.base, out=out)

@@ -40,8 +40,13 @@ class DareTies(Dare):
     def mix(self, piece: Piece, found: Any, out: Floats) -> None:
         """See `Streamed.mix`."""
         assert piece.base is not None
-        deltas = self.thinned(piece, found)
+        deltas, scale = self.thinned(piece, found), self.scale
+        if len(set(found.factors)) == 1:
+            # The election of so many times the changes is so many times the election.
+            scale *= found.factors[0]
+        else:
+            np.multiply(deltas, np.array(found.factors, np.float32)[:, None], out=deltas)
         elected_mean(deltas, self.given(len(deltas)), out, piece.desk, self.compat)
-        if self.scale != 1:
-            np.multiply(out, np.float32(self.scale), out=out)
+        if scale != 1:
+            np.multiply(out, np.float32(scale), out=out)
         np.add(out, piece.base, out=out)

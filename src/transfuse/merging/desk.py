@@ -1,5 +1,6 @@
 """Buffers that a worker uses again and again: fresh memory is the bottleneck of merging."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,33 +14,39 @@ class Desk:
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], NDArray[Any]] = {}
+        self._shaped: dict[tuple[str, str, tuple[int, ...]], NDArray[Any]] = {}
 
-    def _take(self, name: str, kind: str, count: int) -> NDArray[Any]:
-        held = self._held.get((name, kind))
-        if held is None or len(held) < count:
-            held = self._held[name, kind] = np.empty(count, kind)
-        return held[:count]
+    def _take(self, name: str, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        found = self._shaped.get((name, kind, shape))
+        if found is None:
+            held, count = self._held.get((name, kind)), math.prod(shape)
+            if held is None or len(held) < count:
+                held = self._held[name, kind] = np.empty(count, kind)
+                # Other shapes of it would keep the smaller one alive.
+                self._shaped.clear()
+            found = self._shaped[name, kind, shape] = held[:count].reshape(shape)
+        return found
 
-    def floats(self, name: str, count: int) -> NDArray[np.float32]:
-        """A float32 buffer, [count]."""
-        return self._take(name, "f4", count)
+    def floats(self, name: str, *shape: int) -> NDArray[np.float32]:
+        """A float32 buffer, [*shape]."""
+        return self._take(name, "f4", shape)
 
-    def wide(self, name: str, count: int) -> NDArray[np.float64]:
-        """A float64 buffer, [count]."""
-        return self._take(name, "f8", count)
+    def wide(self, name: str, *shape: int) -> NDArray[np.float64]:
+        """A float64 buffer, [*shape]."""
+        return self._take(name, "f8", shape)
 
-    def bits(self, name: str, count: int) -> NDArray[np.uint32]:
-        """A uint32 buffer, [count]."""
-        return self._take(name, "u4", count)
+    def bits(self, name: str, *shape: int) -> NDArray[np.uint32]:
+        """A uint32 buffer, [*shape]."""
+        return self._take(name, "u4", shape)
 
-    def words(self, name: str, count: int) -> NDArray[np.uint64]:
-        """A uint64 buffer, [count]."""
-        return self._take(name, "u8", count)
+    def words(self, name: str, *shape: int) -> NDArray[np.uint64]:
+        """A uint64 buffer, [*shape]."""
+        return self._take(name, "u8", shape)
 
-    def flags(self, name: str, count: int) -> NDArray[np.bool_]:
-        """A buffer of truth values, [count]."""
-        return self._take(name, "?", count)
+    def flags(self, name: str, *shape: int) -> NDArray[np.bool_]:
+        """A buffer of truth values, [*shape]."""
+        return self._take(name, "?", shape)
 
-    def raw(self, name: str, kind: np.dtype[Any], count: int) -> NDArray[Any]:
-        """A buffer of any type, [count]."""
-        return self._take(name, kind.str, count)
+    def raw(self, name: str, kind: np.dtype[Any], *shape: int) -> NDArray[Any]:
+        """A buffer of any type, [*shape]."""
+        return self._take(name, kind.str, shape)

@@ -2,8 +2,9 @@
 
 The generator counts: word w of a stream is SplitMix64's hash of key + (w + 1) * golden ratio, so
 that any run of it can be had at once. Steele, Lea and Flood (2014), 'Fast splittable pseudorandom
-number generators'. A model has no name and no number here; its part of the key is what the tensor
-holds, so that models in another order, in other folders or in other shards drop the same weights.
+number generators'. A word decides about four weights, or about eight where the density is so many
+256ths. A model has no name and no number here; its part of the key is what the tensor holds, so
+that models in another order, in other folders or in other shards drop the same weights.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,12 @@ from numpy.typing import NDArray
 from transfuse.merging.base import Floats
 from transfuse.merging.desk import Desk
 
-__all__ = ["bit_sum", "chosen", "stream_keys"]
+__all__ = ["STEPS", "bit_sums", "chosen", "kept_share", "stream_keys"]
+
+STEPS = 1 << 16
+"""The density is rounded to a whole number of these."""
+
+_COARSE = 1 << 8
 
 _GOLDEN = 0x9E37_79B9_7F4A_7C15
 _ROUNDS = ((30, 0xBF58_476D_1CE4_E5B9), (27, 0x94D0_49BB_1331_11EB))
@@ -23,15 +29,17 @@ _LAST = 31
 _MODULUS = 1 << 64
 
 
-def bit_sum(weights: Floats) -> int:
-    """The sum of the bits of pairs of weights, modulo 2**64, which knows no order of runs.
+def bit_sums(rows: Floats) -> list[int]:
+    """The sums of the bits of weights, which know no order of runs.
 
     Args:
-        weights: A run of weights that begins at an even place, [n].
+        rows: Runs, [rows, n].
+
+    Returns:
+        One number for each row.
     """
-    even = len(weights) // 2 * 2
-    pairs = int(np.add.reduce(weights[:even].view(np.uint64), dtype=np.uint64))
-    return int(pairs + sum(weights[even:].view(np.uint32).tolist())) % _MODULUS
+    sums: list[int] = np.add.reduce(rows.view(np.uint32), axis=1, dtype=np.uint64).tolist()
+    return sums
 
 
 def stream_keys(
@@ -42,7 +50,7 @@ def stream_keys(
     Args:
         seed: Seed of all randomness.
         name: The tensor's name.
-        sums: What each model's tensor holds, as `bit_sum` over all of it.
+        sums: What each model's tensor holds, as a sum of its bits.
         weights: Weight of each model.
 
     Returns:
@@ -52,42 +60,59 @@ def stream_keys(
     before: dict[int, int] = {}
     for place in sorted(range(len(sums)), key=lambda model: (sums[model], weights[model])):
         twin = before[sums[place]] = before.get(sums[place], -1) + 1
-        text = f"{seed} {sums[place] % _MODULUS} {twin} {name}".encode("utf-8", "surrogatepass")
+        text = f"{seed} {sums[place]} {twin} {name}".encode("utf-8", "surrogatepass")
         keys[place] = int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
     return tuple(keys)
 
 
-def chosen(key: int, start: int, count: int, density: float, desk: Desk) -> NDArray[np.bool_]:
+def kept_share(density: float) -> float:
+    """The chance of a weight to be kept: the density, to the nearest 65,536th above 0.
+
+    Args:
+        density: The chance that was asked for, above 0 and up to 1.
+    """
+    return max(1, round(density * STEPS)) / STEPS
+
+
+def chosen(
+    keys: Sequence[int], start: int, count: int, density: float, desk: Desk
+) -> NDArray[np.bool_]:
     """Which weights of a run are kept.
 
     Args:
-        key: The key of the stream.
-        start: The place of the first weight in its tensor, an even number.
+        keys: The key of each model's stream.
+        start: The place of the first weight in its tensor, a multiple of 8.
         count: How many weights there are.
-        density: The chance of each to be kept, from 0 to 1, in steps of 2**-32.
+        density: The chance of each to be kept, as `kept_share` rounds it.
         desk: Room to work in; the answer lies there.
 
     Returns:
-        Truth values, [count].
+        Truth values, [keys, count].
     """
-    kept = desk.flags("chosen", count)
-    least = round(density * 2**32)
-    if least >= 2**32:
+    share = kept_share(density)
+    if share == 1:
+        kept = desk.flags("chosen", len(keys), count)
         kept.fill(True)
         return kept
-    halves = (count + 1) // 2
-    words, shifted = desk.words("random", halves), desk.words("shifted", halves)
-    first = (key + (start // 2 + 1) * _GOLDEN) % _MODULUS
-    np.add(_steps(halves, desk), np.uint64(first), out=words)
+    steps, kind = (_COARSE, "<u1") if (share * _COARSE).is_integer() else (STEPS, "<u2")
+    each = 8 // np.dtype(kind).itemsize
+    words = -(-count // each)
+    first = [(key + (start // each + 1) * _GOLDEN) % _MODULUS for key in keys]
+    mixed = desk.words("random", len(keys), words)
+    np.add(_steps(words, desk), np.array(first, np.uint64)[:, None], out=mixed)
+    _mix(mixed, desk.words("shifted", len(keys), words))
+    drawn = mixed.astype("<u8", copy=False).view(kind)
+    kept = desk.flags("chosen", *drawn.shape)
+    return np.less(drawn, drawn.dtype.type(share * steps), out=kept)[:, :count]
+
+
+def _mix(words: NDArray[np.uint64], shifted: NDArray[np.uint64]) -> None:
     for shift, factor in _ROUNDS:
         np.right_shift(words, np.uint64(shift), out=shifted)
         np.bitwise_xor(words, shifted, out=words)
         np.multiply(words, np.uint64(factor), out=words)
     np.right_shift(words, np.uint64(_LAST), out=shifted)
     np.bitwise_xor(words, shifted, out=words)
-    drawn = words.astype("<u8", copy=False).view("<u4")[:count]
-    np.less(drawn, np.uint32(least), out=kept)
-    return kept
 
 
 def _steps(count: int, desk: Desk) -> NDArray[np.uint64]:

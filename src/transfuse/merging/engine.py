@@ -29,7 +29,7 @@ SHARD_BYTES = 5_000_000_000
 
 _MOST_THREADS = 8
 
-_VERSION = 1
+_VERSION = 2
 """Changes with what the same options lead to, so that no half of an older merge is gone on with."""
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -118,10 +119,14 @@ class Writer(OpenFiles):
             start: The first number of the run.
             values: The run as it is to be stored, [n].
         """
-        file = self.file(place.file)
-        file.seek(place.start + start * values.itemsize)
+        file, at, done = self.file(place.file), place.start + start * values.itemsize, 0
+        if hasattr(os, "pwritev"):
+            # One call where seeking and writing are two.
+            done = os.pwritev(file.fileno(), (values.data,), at)
+            if done == values.nbytes:
+                return
+        file.seek(at + done)
         view = values.view(np.uint8).data
-        done = 0
         while done < len(view):
             done += file.write(view[done:]) or 0
 

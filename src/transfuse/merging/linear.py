@@ -10,7 +10,7 @@ import numpy as np
 from transfuse.merging.base import Floats
 from transfuse.merging.streamed import Piece, Weighted
 
-__all__ = ["Linear", "sum_of"]
+__all__ = ["Linear", "add_rows", "sum_of"]
 
 _NOTHING = 1e-8
 
@@ -40,34 +40,43 @@ class Linear(Weighted):
         shares = [weight / total for weight in given]
         # Models differ by little: one of them and the shares of the differences to it is nearer
         # to the truth than the shares of all, and leaves alone what all have in common.
-        first, *others = piece.models
-        for weights in others:
-            np.subtract(weights, first, out=weights)
+        first, others = piece.models[0], piece.models[1:]
+        np.subtract(others, first, out=others)
         if not self.normalise:
             np.multiply(first, np.float32(math.fsum(shares)), out=first)
-        if others:
+        if len(others):
             sum_of(others, shares[1:], out)
             np.add(out, first, out=out)
         else:
             np.copyto(out, first)
 
 
-def sum_of(rows: Sequence[Floats], factors: Sequence[float], out: Floats) -> None:
+def sum_of(rows: Floats, factors: Sequence[float], out: Floats) -> None:
     """A weighted sum in float32, one row after the other.
 
     Args:
-        rows: Runs, each [n]; they are used up.
+        rows: Runs, [rows, n]; they are used up.
         factors: What each is multiplied by.
         out: Where the sum goes, [n].
     """
     alike = len(set(factors)) == 1
     if not alike:
-        for row, factor in zip(rows, factors, strict=True):
-            np.multiply(row, np.float32(factor), out=row)
-    first, *others = rows
-    for place, row in enumerate(others):
-        np.add(out if place else first, row, out=out)
-    if not others:
-        np.copyto(out, first)
+        np.multiply(rows, np.array(factors, np.float32)[:, None], out=rows)
+    add_rows(rows, out)
     if alike and factors[0] != 1:
         np.multiply(out, np.float32(factors[0]), out=out)
+
+
+def add_rows(rows: Floats, out: Floats) -> None:
+    """A sum in float32, one row after the other: faster here than numpy's own along an axis.
+
+    Args:
+        rows: Runs, [rows, n].
+        out: Where the sum goes, [n].
+    """
+    if len(rows) == 1:
+        np.copyto(out, rows[0])
+        return
+    np.add(rows[0], rows[1], out=out)
+    for row in rows[2:]:
+        np.add(out, row, out=out)

@@ -45,16 +45,12 @@ class _Task:
 
     def piece(self, worker: Worker, span: Span) -> Piece:
         """Read a run of every model."""
-        count, base = span.stop - span.start, None
-        if self.method.needs_base:
+        tensors, based = self.job.models, self.method.needs_base
+        if based:
             assert self.job.base is not None
-            base = worker.desk.floats("base", count)
-            worker.reader.floats(self.job.base, span.start, base, worker.desk)
-        models = []
-        for place, stored in enumerate(self.job.models):
-            weights = worker.desk.floats(f"model {place}", count)
-            worker.reader.floats(stored, span.start, weights, worker.desk)
-            models.append(weights)
+            tensors = (self.job.base, *tensors)
+        rows = worker.reader.rows(tensors, span.start, span.stop - span.start, worker.desk)
+        base, models = (rows[0], rows[1:]) if based else (None, rows)
         return Piece(span, base, models, worker.desk)
 
 

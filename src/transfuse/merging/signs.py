@@ -1,13 +1,13 @@
 """TIES' election: of what the models would change, only what agrees with the majority counts."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transfuse.merging.base import Floats
 from transfuse.merging.desk import Desk
+from transfuse.merging.linear import add_rows
 
 __all__ = ["MOST", "Compat", "elected_mean"]
 
@@ -21,11 +21,7 @@ _LEAST = np.float32(1e-30)
 
 
 def elected_mean(
-    deltas: Sequence[Floats],
-    weights: Sequence[float],
-    out: Floats,
-    desk: Desk,
-    compat: Compat | None,
+    deltas: Floats, weights: Sequence[float], out: Floats, desk: Desk, compat: Compat | None
 ) -> None:
     """The mean of the differences that have the elected sign.
 
@@ -34,7 +30,7 @@ def elected_mean(
     there; PEFT does too, elects without the weights, and divides by the number of models.
 
     Args:
-        deltas: Differences of each model, [n], 0 where trimmed or dropped; they are used up.
+        deltas: Differences, [models, n], 0 where trimmed or dropped; they are used up.
         weights: Weight of each model, at least 0.
         out: Where the mean goes, [n].
         desk: Room to work in.
@@ -42,51 +38,42 @@ def elected_mean(
     """
     count = len(out)
     # Weights that are all alike leave the mean alone.
-    by_number = len(set(weights)) == 1 or compat == "peft"
-    plain = [1.0] * len(deltas)
-    scaled = plain if by_number and compat != "peft" else weights
-    total, part = desk.floats("total", count), desk.floats("part", count)
-    _vote(deltas, plain if compat == "peft" else scaled, total, part)
-    plus, minus = desk.flags("plus", count), desk.flags("minus", count)
-    (np.greater if compat is None else np.greater_equal)(total, np.float32(0), out=plus)
-    np.less(total, np.float32(0), out=minus)
-    up, down = desk.flags("up", count), desk.flags("down", count)
-    agree = up.view(np.uint8)
-    counted, divisor = desk.flags("counted", count).view(np.uint8), desk.floats("divisor", count)
-    for place, (delta, weight) in enumerate(zip(deltas, scaled, strict=True)):
-        np.greater(delta, np.float32(0), out=up)
-        np.logical_and(up, plus, out=up)
-        np.less(delta, np.float32(0), out=down)
-        np.logical_and(down, minus, out=down)
-        np.logical_or(up, down, out=up)
-        share = delta if place else out
-        np.multiply(delta, up, out=share)
-        if weight != 1:
-            np.multiply(share, np.float32(weight), out=share)
-        if place:
-            np.add(out, share, out=out)
-        if by_number:
-            _gather(counted, agree, first=not place)
-        else:
-            np.multiply(agree, np.float32(weight), out=part)
-            _gather(divisor, part, first=not place)
-    if by_number:
+    alike = len(set(weights)) == 1
+    column = np.array(weights, np.float32)[:, None]
+    sign, part = desk.floats("sign", count), desk.floats("part", *deltas.shape)
+    if alike or compat == "peft":
+        add_rows(deltas, out)
+    else:
+        add_rows(np.multiply(deltas, column, out=part), out)
+    _elect(out, sign, desk, compat)
+    # Turned by the elected sign, what agrees is above 0.
+    np.multiply(deltas, sign, out=deltas)
+    nothing = desk.floats("nothing", count)
+    nothing.fill(0)
+    agree = np.greater(deltas, nothing, out=desk.flags("agree", *deltas.shape)).view(np.uint8)
+    divisor = desk.floats("divisor", count)
+    if alike or compat == "peft":
+        counted = desk.flags("counted", count).view(np.uint8)
+        np.add.reduce(agree, axis=0, dtype=np.uint8, out=counted)
         np.maximum(counted, np.uint8(1), out=counted)
         np.copyto(divisor, counted)
     else:
+        add_rows(np.multiply(agree, column, out=part), divisor)
         np.maximum(divisor, _LEAST, out=divisor)
+    np.maximum(deltas, nothing, out=deltas)
+    if not alike or (compat == "peft" and weights[0] != 1):
+        np.multiply(deltas, column, out=deltas)
+    add_rows(deltas, out)
     np.divide(out, divisor, out=out)
+    np.multiply(out, sign, out=out)
 
 
-def _vote(deltas: Sequence[Floats], weights: Sequence[float], total: Floats, part: Floats) -> None:
-    for place, (delta, weight) in enumerate(zip(deltas, weights, strict=True)):
-        if weight != 1:
-            np.multiply(delta, np.float32(weight), out=part)
-        _gather(total, delta if weight == 1 else part, first=not place)
-
-
-def _gather(total: NDArray[Any], more: NDArray[Any], *, first: bool) -> None:
-    if first:
-        np.copyto(total, more)
-    else:
-        np.add(total, more, out=total)
+def _elect(total: Floats, sign: Floats, desk: Desk, compat: Compat | None) -> None:
+    """1 where plus is elected, -1 where minus is, 0 where nobody is."""
+    count = len(total)
+    plus, minus = desk.flags("plus", count), desk.flags("minus", count)
+    (np.greater if compat is None else np.greater_equal)(total, np.float32(0), out=plus)
+    np.less(total, np.float32(0), out=minus)
+    signs = plus.view(np.int8)
+    np.subtract(signs, minus.view(np.int8), out=signs)
+    np.copyto(sign, signs)

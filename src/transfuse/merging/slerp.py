@@ -63,4 +63,4 @@ class Slerp(Streamed):
         if found is None:
             np.subtract(second, first, out=second)
             found = (1.0, self.t)
-        sum_of((first, second), found, out)
+        sum_of(piece.models, found, out)

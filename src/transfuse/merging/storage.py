@@ -41,9 +41,9 @@ def widen(raw: NDArray[Any], dtype: str, out: Floats) -> None:
     """Stored numbers as float32.
 
     Args:
-        raw: As stored, [n], of the numpy type that `TYPES` gives.
+        raw: As stored, [..., n], of the numpy type that `TYPES` gives.
         dtype: The stored type, one of `FLOATING`.
-        out: Where they go, [n].
+        out: Where they go, [..., n].
     """
     if dtype == "BF16":
         bits = out.view(np.uint32)

@@ -19,8 +19,10 @@ from transfuse.merging.desk import Desk
 
 __all__ = ["BLOCK", "Ask", "Piece", "Span", "Streamed", "Survey", "Weighted", "answers", "blocks"]
 
-BLOCK = 1 << 16
-"""Weights of a run. Sums are taken run by run on this grid, so that nothing else changes them."""
+BLOCK = 1 << 15
+"""Weights of a run: few enough for all models' runs to stay in a core's cache, and enough for
+threads not to wait for each other between two steps. Sums are taken run by run on this grid, so
+that nothing else changes them."""
 
 
 class Span(NamedTuple):
@@ -35,24 +37,24 @@ class Span(NamedTuple):
 class Piece:
     """The weights of a run; the arrays are a worker's buffers, to be used up.
 
+    Models lie in one array, so that a step over all of them is one call.
+
     Args:
         span: Which run.
         base: The base's weights, [n]; None where there is no base.
-        models: Each model's weights, [n].
+        models: Each model's weights, [models, n].
         desk: Room to work in.
     """
 
     span: Span
     base: Floats | None
-    models: Sequence[Floats]
+    models: Floats
     desk: Desk
 
-    def deltas(self) -> Sequence[Floats]:
-        """What each model differs by from the base, in place of the models' weights."""
+    def deltas(self) -> Floats:
+        """What each model differs by from the base, [models, n], in place of their weights."""
         assert self.base is not None
-        for weights in self.models:
-            np.subtract(weights, self.base, out=weights)
-        return self.models
+        return np.subtract(self.models, self.base, out=self.models)
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,10 @@ class Streamed(Method):
             return np.empty(np.shape(models[0]), np.float32)
 
         def piece(span: Span) -> Piece:
-            def held(kind: str, weights: Floats) -> Floats:
-                copy = desk.floats(kind, span.stop - span.start)
-                np.copyto(copy, weights[span.start : span.stop])
-                return copy
-
-            before = None if start is None else held("base", start)
-            return Piece(span, before, [held(f"model {i}", w) for i, w in enumerate(flat)], desk)
+            run = slice(span.start, span.stop)
+            held = desk.floats("models", len(flat), span.stop - span.start)
+            np.stack([weights[run] for weights in flat], out=held)
+            return Piece(span, None if start is None else start[run].copy(), held, desk)
 
         def answer(asks: Mapping[int, Ask]) -> Mapping[int, list[Any]]:
             return {0: [asks[0].look(piece(span)) for span in asks[0].spans]}

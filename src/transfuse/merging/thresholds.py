@@ -24,14 +24,17 @@ _HELD = 1 << 17
 _MOST_HELD = 1 << 22
 """Numbers of one model that may be held at a time, about."""
 
-_FEWEST, _MOST = 16, 512
+_FEWEST, _MOST = 32, 1024
 """Runs that a first guess is made from: one in eight, within these bounds."""
 
-_SAMPLED = 1 << 13
+_SAMPLED = 1 << 11
 """Numbers that are looked at in each of those."""
 
-_MARGINS = (0.015, 0.1)
-"""How far, in ranks, the first guess may be off, and the second."""
+_ERRORS = 5
+"""Standard errors of the sample, in ranks, by which the first guess may be off."""
+
+_WIDE = 0.1
+"""How far, in ranks, the second guess may be off; the first one less."""
 
 _PLACES = 16
 
@@ -74,16 +77,27 @@ def thresholds(sizes: Mapping[str, int], density: float) -> Survey:
     step = max(1, len(grid) // min(_MOST, max(_FEWEST, len(grid) // 8)))
     few = [Span(name, start, min(start + _SAMPLED, stop)) for name, start, stop in grid[::step]]
     sampled = yield Ask(few, _magnitudes)
-    samples = [np.concatenate(parts) for parts in zip(*sampled, strict=True)]
-    for margin in _MARGINS:
-        margin = min(margin, _MOST_HELD / size)
-        ranges = [_guess(sample, keep / size, margin) for sample in samples]
+    samples = list(zip(*sampled, strict=True))
+    errors = [_ERRORS * _error(parts, keep / size) for parts in samples]
+    for margins in (errors, [_WIDE] * len(samples)):
+        margins = [min(margin, _WIDE, _MOST_HELD / size) for margin in margins]
+        ranges = [_guess(*each, keep / size) for each in zip(samples, margins, strict=True)]
         # A run that has many more within the range than it should hands on none of them.
-        near = yield Ask(grid, _nearby(ranges, int(8 * margin * BLOCK)))
+        near = yield Ask(grid, _nearby(ranges, int(8 * max(margins) * BLOCK)))
         found = [_settle(*each, keep) for each in zip(ranges, zip(*near, strict=True), strict=True)]
         if all(number is not None for number in found):
             return tuple(found)
     return (yield from _narrowed(grid, size, keep, len(samples)))
+
+
+def _error(parts: Sequence[Floats], share: float) -> float:
+    """The standard error of a sample's rank: that of its runs' ranks, and at least by chance."""
+    sample = np.concatenate(parts)
+    place = len(sample) - max(1, int(share * len(sample)))
+    sample.partition(place)
+    reached = [np.count_nonzero(part >= sample[place]) / len(part) for part in parts]
+    by_runs = float(np.std(reached)) / math.sqrt(len(parts))
+    return max(by_runs, math.sqrt(share * (1 - share) / len(sample)), 1 / len(sample))
 
 
 def _narrowed(grid: Sequence[Span], size: int, keep: int, models: int) -> Survey:
@@ -107,12 +121,10 @@ def _narrowed(grid: Sequence[Span], size: int, keep: int, models: int) -> Survey
     return tuple(_settle(*each, keep) for each in zip(ranges, zip(*near, strict=True), strict=True))
 
 
-def _sizes_of(piece: Piece) -> Sequence[Floats]:
-    """The differences without their signs, in place."""
+def _sizes_of(piece: Piece) -> Floats:
+    """The differences without their signs, [models, n], in place."""
     deltas = piece.deltas()
-    for delta in deltas:
-        np.abs(delta, out=delta)
-    return deltas
+    return np.abs(deltas, out=deltas)
 
 
 def _magnitudes(piece: Piece) -> list[Floats]:
@@ -120,20 +132,21 @@ def _magnitudes(piece: Piece) -> list[Floats]:
 
 
 def _nearby(ranges: Sequence[_Range], most: int) -> Callable[[Piece], list[_Near]]:
+    lows, highs = np.array(ranges, np.uint32).view(np.float32).T[..., None]
+    endless = [model for model, one in enumerate(ranges) if one.high == _INFINITY]
+
     def look(piece: Piece) -> list[_Near]:
-        size = piece.span.stop - piece.span.start
-        reached = piece.desk.flags("reached", size)
-        below = piece.desk.flags("below", size)
+        sizes = _sizes_of(piece)
+        reached = piece.desk.flags("reached", *sizes.shape)
+        within = piece.desk.flags("within", *sizes.shape)
+        np.greater_equal(sizes, lows, out=reached)
+        np.less(sizes, highs, out=within)
+        within[endless] = True
+        np.logical_and(reached, within, out=within)
         found = []
-        for sizes, one in zip(_sizes_of(piece), ranges, strict=True):
-            np.greater_equal(sizes, _number(one.low), out=reached)
-            if one.high == _INFINITY:
-                np.copyto(below, reached)
-            else:
-                np.less(sizes, _number(one.high), out=below)
-                np.logical_and(reached, below, out=below)
-            held = sizes.compress(below)
-            above = int(np.count_nonzero(reached)) - len(held)
+        for place, row in enumerate(sizes):
+            held = row.compress(within[place])
+            above = int(np.count_nonzero(reached[place])) - len(held)
             found.append(_Near(above, len(held), held if len(held) <= most else None))
         return found
 
@@ -159,8 +172,9 @@ def _places(one: _Range) -> list[int]:
     return list(range(one.low, one.high, step))
 
 
-def _guess(sample: Floats, share: float, margin: float) -> _Range:
+def _guess(parts: Sequence[Floats], margin: float, share: float) -> _Range:
     """Where the number must lie, going by a sample."""
+    sample = np.concatenate(parts)
     last = len(sample) - 1
     top, bottom = min(1.0, share + margin), max(0.0, share - margin)
     low, high = int((1 - top) * last), math.ceil((1 - bottom) * last)

@@ -66,13 +66,12 @@ class Ties(Weighted):
     def mix(self, piece: Piece, found: Any, out: Floats) -> None:
         """See `Streamed.mix`."""
         assert piece.base is not None
-        count = len(out)
         deltas = piece.deltas()
-        for delta, least in zip(deltas, found or (), strict=found is not None):
-            size, kept = piece.desk.floats("size", count), piece.desk.flags("kept", count)
-            np.abs(delta, out=size)
-            np.greater_equal(size, np.float32(least), out=kept)
-            np.multiply(delta, kept, out=delta)
+        if found is not None:
+            sizes = np.abs(deltas, out=piece.desk.floats("sizes", *deltas.shape))
+            kept = piece.desk.flags("kept", *deltas.shape)
+            np.greater_equal(sizes, np.array(found, np.float32)[:, None], out=kept)
+            np.multiply(deltas, kept, out=deltas)
         elected_mean(deltas, self.given(len(deltas)), out, piece.desk, self.compat)
         if self.scale != 1:
             np.multiply(out, np.float32(self.scale), out=out)

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,6 +104,31 @@ class Reader(OpenFiles):
         self.raw(stored, start, held)
         widen(held, stored.dtype, out)
 
+    def rows(
+        self, tensors: Sequence[Stored], start: int, count: int, desk: Desk
+    ) -> NDArray[np.float32]:
+        """Read the same run of several tensors as float32.
+
+        Args:
+            tensors: The tensors.
+            start: The first number of the run.
+            count: How many numbers it has.
+            desk: Room to work in; the run lies there.
+
+        Returns:
+            One row for each tensor, [tensors, count].
+        """
+        out = desk.floats("rows", len(tensors), count)
+        if any(stored.dtype != "BF16" for stored in tensors):
+            for row, stored in zip(out, tensors, strict=True):
+                self.floats(stored, start, row, desk)
+            return out
+        held = desk.raw("stored rows", TYPES["BF16"], len(tensors), count)
+        for narrow, stored in zip(held, tensors, strict=True):
+            self.raw(stored, start, narrow)
+        widen(held, "BF16", out)
+        return out
+
     def raw(self, stored: Stored, start: int, out: NDArray[Any]) -> None:
         """Read a run as it is stored.
 
@@ -114,10 +140,14 @@ class Reader(OpenFiles):
         Raises:
             ModelError: If the file ends too early.
         """
-        file = self.file(stored.file)
-        file.seek(stored.start + start * out.itemsize)
+        file, at, done = self.file(stored.file), stored.start + start * out.itemsize, 0
+        if hasattr(os, "preadv"):
+            # One call where seeking and reading are two.
+            done = os.preadv(file.fileno(), (out.data,), at)
+            if done == out.nbytes:
+                return
+        file.seek(at + done)
         view = out.view(np.uint8).data
-        done = 0
         while done < len(view):
             count = file.readinto(view[done:])
             if not count:

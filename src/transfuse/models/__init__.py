@@ -4,19 +4,29 @@ Read `network.py` first.
 """
 
 from transfuse.models.answers import Answers
+from transfuse.models.columns import (
+    COLUMN_FUSIONS,
+    ColumnFusion,
+    Concat,
+    FusedColumns,
+    PairHead,
+    TowerModule,
+)
 from transfuse.models.distil import distil_static
 from transfuse.models.encode import encode
-from transfuse.models.encoder import Batch, Encoded, Encoder
+from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder
 from transfuse.models.engine import Engine, probe_engine
 from transfuse.models.feature_file import Features
 from transfuse.models.features import pooled_features, prefix_features
 from transfuse.models.feed import Feed, Feeds, Inputs, read_inputs
+from transfuse.models.fields import FieldEncoder
 from transfuse.models.find import find_model
 from transfuse.models.folder import load_network, save_network
 from transfuse.models.fusion import FUSIONS, Fusion
 from transfuse.models.heads import Head, LinearHead, NativeHead, ProblemType
 from transfuse.models.infer import Inference
-from transfuse.models.load import load_classifier, load_encoder, reinitialise
+from transfuse.models.joined import JoinedEncoder, JoinedRows
+from transfuse.models.load import load_classifier, load_encoder
 from transfuse.models.memory import hold_memory, release_memory
 from transfuse.models.narrow import Shape, load_narrow
 from transfuse.models.network import Network, Outputs
@@ -26,28 +36,38 @@ from transfuse.models.students import keep_layers
 from transfuse.models.text import TextEncoder
 
 __all__ = [
+    "COLUMN_FUSIONS",
     "FUSIONS",
+    "Adaptable",
     "Answers",
     "Batch",
+    "ColumnFusion",
+    "Concat",
     "Encoded",
     "Encoder",
     "Engine",
     "Features",
     "Feed",
     "Feeds",
+    "FieldEncoder",
+    "FusedColumns",
     "Fusion",
     "Head",
     "Inference",
     "Inputs",
+    "JoinedEncoder",
+    "JoinedRows",
     "LinearHead",
     "NativeHead",
     "Network",
     "Outputs",
+    "PairHead",
     "ProblemType",
     "Shape",
     "StaticEncoder",
     "Store",
     "TextEncoder",
+    "TowerModule",
     "distil_static",
     "encode",
     "find_model",
@@ -61,7 +81,6 @@ __all__ = [
     "prefix_features",
     "probe_engine",
     "read_inputs",
-    "reinitialise",
     "release_memory",
     "save_network",
 ]

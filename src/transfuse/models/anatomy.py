@@ -6,15 +6,15 @@ it.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["Anatomy", "evaluating", "examine", "forward_options", "run_backbone"]
+__all__ = ["Anatomy", "dissect", "evaluating", "examine", "forward_options", "run_backbone"]
 
 
 @dataclass(frozen=True)
@@ -102,35 +102,57 @@ def examine(backbone: nn.Module, layers: int, words: tuple[int, int]) -> Anatomy
     Returns:
         Its parts.
     """
-    blocks = _find_blocks(backbone, layers)
     first, second = words
     device = next(backbone.parameters()).device
     ids = torch.tensor([[first, second, first]], device=device)
     changed = torch.tensor([[first, second, second]], device=device)
-    mask = torch.ones_like(ids)
+    mask, options = torch.ones_like(ids), forward_options(backbone)
+    anatomy, output = dissect(
+        backbone, layers, lambda: run_backbone(backbone, ids, mask, options), options
+    )
     with evaluating(backbone):
-        output, called, returns = _watch(backbone, blocks, ids, mask)
-        other = run_backbone(backbone, changed, mask, forward_options(backbone)).last_hidden_state
+        other = run_backbone(backbone, changed, mask, options).last_hidden_state
+    moved = (output.last_hidden_state[:, 0] - other[:, 0]).abs().max()
+    return replace(anatomy, causal=bool(moved <= 1e-6 * other.abs().max()))
+
+
+def dissect(
+    backbone: nn.Module, layers: int, run: Callable[[], Any], options: dict[str, Any]
+) -> tuple[Anatomy, Any]:
+    """Finds the parts of a backbone with one forward pass, whatever it reads.
+
+    Args:
+        backbone: Any encoder or decoder of transformers.
+        layers: The config's number of hidden layers; 0 where it names none.
+        run: Calls the backbone.
+        options: Keywords for every forward pass of the backbone.
+
+    Returns:
+        Its parts, with `causal` False since one pass cannot tell, and its output.
+    """
+    blocks = _find_blocks(backbone, layers)
+    with evaluating(backbone):
+        output, called, returns = _watch(backbone, blocks, run)
     start = called.get(id(blocks[0]), -1) if blocks else -1
     before: list[nn.Module] = []
     after: list[nn.Module] = []
     for unit in _units(backbone, blocks):
         times = [called[id(part)] for part in unit.modules() if id(part) in called]
         (after if blocks and times and min(times) > start else before).append(unit)
-    moved = (output.last_hidden_state[:, 0] - other[:, 0]).abs().max()
-    return Anatomy(
+    anatomy = Anatomy(
         blocks=blocks,
         before=tuple(before),
         after=tuple(after),
         returns=tuple(returns),
-        causal=bool(moved <= 1e-6 * other.abs().max()),
+        causal=False,
         has_pooler=getattr(output, "pooler_output", None) is not None,
-        options=forward_options(backbone),
+        options=options,
     )
+    return anatomy, output
 
 
 def _watch(
-    backbone: nn.Module, blocks: tuple[nn.Module, ...], ids: torch.Tensor, mask: torch.Tensor
+    backbone: nn.Module, blocks: tuple[nn.Module, ...], run: Callable[[], Any]
 ) -> tuple[Any, dict[int, int], list[int]]:
     """One forward pass: its output, when each module was first called, what the blocks return."""
     called: dict[int, int] = {}
@@ -146,8 +168,7 @@ def _watch(
     handles = [module.register_forward_pre_hook(before) for module in backbone.modules()]
     handles += [block.register_forward_hook(after) for block in blocks]
     try:
-        options = forward_options(backbone)
-        return run_backbone(backbone, ids, mask, options), called, returns
+        return run(), called, returns
     finally:
         for handle in handles:
             handle.remove()

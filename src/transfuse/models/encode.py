@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from transfuse.data.batching import evaluation_batches
-from transfuse.data.ragged import Ragged
+from transfuse.data.rows import Preprocessed
 from transfuse.models.encoder import Encoder
 from transfuse.models.engine import Engine, probe_engine
 
@@ -28,7 +28,7 @@ def encode(
     tolerance: float = 1e-3,
     progress: Callable[[int], None] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """The pooled vectors of texts.
+    """The pooled vectors of rows.
 
     Texts are sorted by length and packed into batches that stay in the processor's cache. A few
     texts are encoded in plain arithmetic too; where the engine's vectors of them differ by more
@@ -36,7 +36,7 @@ def encode(
 
     Args:
         encoder: The encoder; its mode and its weights are left as they are.
-        texts: The texts.
+        texts: The rows: texts, or whatever the encoder reads.
         engine: The arithmetic. Default: the fastest one here, see `probe_engine`.
         normalize: Whether each vector is scaled to length 1. Default False.
         batch_tokens: Most tokens in a batch, padding included. Default 1,536.
@@ -65,7 +65,7 @@ def encode(
 
 
 def _run(
-    encoder: Encoder, tokens: Ragged, batches: Sequence[Rows], engine: Engine
+    encoder: Encoder, tokens: Preprocessed, batches: Sequence[Rows], engine: Engine
 ) -> Iterator[npt.NDArray[np.float32]]:
     """The vectors of each batch in turn."""
     device = next(encoder.parameters()).device
@@ -77,7 +77,7 @@ def _run(
             yield ready(batch).pooled.float().cpu().numpy()
 
 
-def _agrees(encoder: Encoder, tokens: Ragged, engine: Engine, tolerance: float) -> bool:
+def _agrees(encoder: Encoder, tokens: Preprocessed, engine: Engine, tolerance: float) -> bool:
     """Whether an engine gives this model's plain vectors, tried on texts of all lengths."""
     order = np.argsort(tokens.lengths, kind="stable")
     rows = order[np.linspace(0, len(order) - 1, min(_SAMPLE, len(order))).astype(np.int64)]

@@ -5,24 +5,26 @@ a particular architecture.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import nn
 
-from transfuse.data.ragged import Ragged
+from transfuse.data.rows import Preprocessed
+from transfuse.data.schema import Role
 from transfuse.models.copies import copied_as
 
-__all__ = ["Batch", "Encoded", "Encoder", "close"]
+__all__ = ["Adaptable", "Batch", "Encoded", "Encoder", "close"]
 
 Batch = dict[str, torch.Tensor]
 """Tensors of one batch by name.
 
-Models read `input_ids` and `attention_mask` (int64 [n, T]), or `hidden` ([n, T, d], with
-`attention_mask`) in place of `input_ids`, or `pooled` ([n, d]) alone. They leave the other names
-(`targets`, `rows`) alone.
+Models read what their encoder's `collate` makes, such as `input_ids` and `attention_mask`
+(int64 [n, T]) of texts or `pixels` [n, 3, H, W] of pictures, or `hidden` ([n, T, d], with
+`attention_mask`) in its place, or `pooled` ([n, d]) alone. They leave the other names (`targets`,
+`rows`) alone.
 """
 
 
@@ -36,12 +38,14 @@ class Encoded:
         mask: 1 where a token is real, 0 where it is padding, int64 [n, T]; None without tokens.
         by_task: The encoding that the head of each task reads, where a fusion makes one for each;
             None where all heads read this one.
+        parts: The encoding of each column by the name of its role, where several were encoded.
     """
 
     pooled: torch.Tensor
     tokens: torch.Tensor | None = None
     mask: torch.Tensor | None = None
     by_task: dict[str, "Encoded"] | None = None
+    parts: dict[str, "Encoded"] | None = None
 
     def of(self, task: str) -> "Encoded":
         """The encoding that a task's head reads.
@@ -55,14 +59,43 @@ class Encoded:
         return self if self.by_task is None else self.by_task[task]
 
 
+@dataclass(frozen=True)
+class Adaptable:
+    """A place that holds a backbone, where an adapter may be put around it.
+
+    Args:
+        owner: The module that holds it.
+        name: The attribute's name.
+        role: What the backbone reads.
+    """
+
+    owner: nn.Module
+    name: str
+    role: Role
+
+    @property
+    def backbone(self) -> Any:
+        """The backbone as it is now."""
+        return getattr(self.owner, self.name)
+
+    def put(self, backbone: nn.Module) -> None:
+        """Puts another in its place."""
+        setattr(self.owner, self.name, backbone)
+
+
 class Encoder(nn.Module, ABC):
     """A backbone that turns rows into vectors, seen as layers from input to output.
 
     Attributes:
+        reads: The roles of the columns that it reads.
         dim: Length of the pooled vector, d.
         depth: Number of layers; the embeddings count as one.
+        keeps_tokens: Whether what is kept of it when all of it is frozen are its tokens, which
+            heads for places in a picture need, and not its pooled vectors.
     """
 
+    keeps_tokens: bool = False
+    reads: tuple[Role, ...] = (Role.TEXT,)
     dim: int
     depth: int
 
@@ -82,25 +115,26 @@ class Encoder(nn.Module, ABC):
         """
 
     @abstractmethod
-    def preprocess(self, texts: Sequence[str]) -> Ragged:
-        """Turns rows into token ids, ready for `collate`.
+    def preprocess(self, rows: Sequence[Any]) -> Preprocessed:
+        """Prepares rows for `collate`: texts become token ids, pictures stay to be decoded.
 
         Args:
-            texts: The rows.
+            rows: What `Table.inputs` gives for the roles of `reads`.
 
         Returns:
-            The ids of each row.
+            The prepared rows.
         """
 
     @abstractmethod
-    def collate(self, token_rows: Iterable[Sequence[int]] | Ragged) -> Batch:
-        """Builds a batch from rows of token ids, padded on the right to the longest.
+    def collate(self, rows: Any) -> Batch:
+        """Builds a batch from rows that `preprocess` prepared.
 
         Args:
-            token_rows: One row of ids per text; a `Ragged` will do.
+            rows: Some of them, as `take` gives them.
 
         Returns:
-            `input_ids` and `attention_mask`, int64 [n, T].
+            The tensors that `forward` reads; those of texts are padded on the right to the
+            longest.
         """
 
     @abstractmethod
@@ -121,7 +155,7 @@ class Encoder(nn.Module, ABC):
         """The output of the first layers, in evaluation mode and without gradients.
 
         Args:
-            batch: `input_ids` and `attention_mask`.
+            batch: What `collate` makes.
             layers: How many layers to run, from 1 to `depth`.
 
         Returns:
@@ -158,6 +192,29 @@ class Encoder(nn.Module, ABC):
         Returns:
             A hexadecimal hash of the weights, the architecture and the preprocessing.
         """
+
+    @abstractmethod
+    def reset(self, seed: int) -> None:
+        """Gives it fresh weights, in place: the same network as if it had never been trained.
+
+        Args:
+            seed: Seed of the fresh weights.
+        """
+
+    def adaptable(self) -> list[Adaptable]:
+        """Where adapters can be put. Default: nowhere."""
+        return []
+
+    def set_attention(self, attention: str) -> bool:
+        """Switches how attention is computed; the answer stays the same up to rounding.
+
+        Args:
+            attention: `sdpa` or `eager`.
+
+        Returns:
+            Whether it computes that way now. Default: True, of an encoder without attention.
+        """
+        return True
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """A copy for inference whose parameters have another number type.

@@ -63,10 +63,10 @@ class Engine:
             undo.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
             torch.set_float32_matmul_precision(self.matmul_precision)
             for part in (part for module in modules for part in module.modules()):
-                switch: Any = getattr(part, "set_attention", None)
-                if switch is not None:
-                    undo.callback(switch, part.attention)
-                    switch(self.attention)
+                now = getattr(part, "attention", None)
+                if isinstance(now, str) and callable(part.set_attention):
+                    undo.callback(part.set_attention, now)
+                    part.set_attention(self.attention)
             if self.autocast:
                 device = next((p.device.type for m in modules for p in m.parameters()), "cpu")
                 undo.enter_context(torch.autocast(device, dtype=self.dtype))

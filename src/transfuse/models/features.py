@@ -7,13 +7,14 @@ encoder; `pooled_features` one vector per row, for a head on top of a frozen enc
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from transfuse.data.batching import evaluation_batches
-from transfuse.data.ragged import Ragged
+from transfuse.data.rows import Preprocessed
 from transfuse.errors import ModelError, Problem
 from transfuse.models.anatomy import evaluating
 from transfuse.models.encoder import Batch, Encoder
@@ -62,7 +63,7 @@ def feature_space(encoder: Encoder, layers: int, engine: Engine, *, pooled: bool
 
 def prefix_features(
     encoder: Encoder,
-    rows: Sequence[str] | Ragged,
+    rows: Sequence[Any] | Preprocessed,
     keys: Sequence[bytes] | Keys,
     layers: int,
     *,
@@ -76,7 +77,7 @@ def prefix_features(
 
     Args:
         encoder: The encoder; its mode and its weights are left as they are.
-        rows: Texts, or what `encoder.preprocess` made of them. Only missing rows are looked at.
+        rows: Rows, or what `encoder.preprocess` made of them. Only missing rows are looked at.
         keys: The content key of each row, as `text_keys` gives it.
         layers: How many layers to run, from 1 to the encoder's depth.
         store: Where the rows are kept.
@@ -95,8 +96,10 @@ def prefix_features(
     """
 
     def run(ready: Encoder, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        mask = batch["attention_mask"].bool()
-        return ready.prefix(batch, layers)[mask], mask.sum(dim=1)
+        hidden = ready.prefix(batch, layers)
+        # Only texts have rows of different lengths.
+        mask = batch.get("attention_mask", hidden.new_ones(hidden.shape[:2])).bool()
+        return hidden[mask], mask.sum(dim=1)
 
     space = space or feature_space(encoder, layers, engine)
     compute = _computing(encoder, rows, engine, batch_tokens, progress, run)
@@ -105,7 +108,7 @@ def prefix_features(
 
 def pooled_features(
     encoder: Encoder,
-    rows: Sequence[str] | Ragged,
+    rows: Sequence[Any] | Preprocessed,
     keys: Sequence[bytes] | Keys,
     *,
     store: Store,
@@ -118,7 +121,7 @@ def pooled_features(
 
     Args:
         encoder: The encoder; its mode and its weights are left as they are.
-        rows: Texts, or what `encoder.preprocess` made of them. Only missing rows are looked at.
+        rows: Rows, or what `encoder.preprocess` made of them. Only missing rows are looked at.
         keys: The content key of each row, as `text_keys` gives it.
         store: Where the rows are kept.
         engine: The arithmetic; weights in 16 bits are a copy.
@@ -166,7 +169,7 @@ def _kept(
 
 def _computing(
     encoder: Encoder,
-    rows: Sequence[str] | Ragged,
+    rows: Sequence[Any] | Preprocessed,
     engine: Engine,
     batch_tokens: int,
     progress: Progress | None,
@@ -183,7 +186,7 @@ def _computing(
             copies.append(encoder if engine.autocast else encoder.copied_as(engine.dtype))
         ready = copies[0]
         device = next(ready.parameters()).device
-        if isinstance(rows, Ragged):
+        if isinstance(rows, Preprocessed):
             tokens = rows.take(indices)
         else:
             tokens = encoder.preprocess([rows[index] for index in indices.tolist()])

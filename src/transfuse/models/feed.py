@@ -4,7 +4,6 @@ A feed hides where its rows begin: at their tokens, at the kept output of frozen
 kept pooled vectors. Training, solving and prediction ask it for batches and do not care.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfuse.data import Ragged
+from transfuse.data.rows import Preprocessed
 from transfuse.errors import ModelError, Problem
 from transfuse.models.encoder import Batch, Encoder
 from transfuse.models.engine import Engine
 from transfuse.models.features import feature_space, pooled_features, prefix_features
+from transfuse.models.joined import JoinedEncoder, JoinedFeatures, JoinedRows
 from transfuse.models.network import Network
 from transfuse.models.store import Store
 from transfuse.models.stored import StoredFeatures
@@ -32,7 +32,7 @@ Rows = NDArray[np.int64] | slice
 class Inputs:
     """The preprocessed rows of one column."""
 
-    tokens: Ragged
+    tokens: Preprocessed
     """What the encoder's `preprocess` gave."""
 
     keys: NDArray[Any]
@@ -46,7 +46,7 @@ class Inputs:
         return Inputs(self.tokens.take(rows), self.keys[rows])
 
 
-def read_inputs(encoder: Encoder, rows: Sequence[str]) -> Inputs:
+def read_inputs(encoder: Encoder, rows: Sequence[Any]) -> Inputs:
     """Preprocess rows; the content key is a hash of what preprocessing made of a row.
 
     Args:
@@ -54,8 +54,7 @@ def read_inputs(encoder: Encoder, rows: Sequence[str]) -> Inputs:
         rows: The rows.
     """
     tokens = encoder.preprocess(rows)
-    keys = [hashlib.blake2b(ids.tobytes(), digest_size=16).digest() for ids in tokens]
-    return Inputs(tokens, np.array(keys, dtype="S16"))
+    return Inputs(tokens, tokens.keys())
 
 
 class Feed(ABC):
@@ -142,19 +141,24 @@ class Feeds:
     ) -> None:
         self._encoder = network.encoder
         self._frozen = frozen
+        self._pooled = frozen == self._encoder.depth and not self._encoder.keeps_tokens
         self._store = store
         self._engine = engine
         self._space = ""
+        self._joined: JoinedFeatures | None = None
         if frozen and engine is not None:
             # Reading all weights for the name takes longer than reading a feed's rows.
-            pooled = frozen == self._encoder.depth
-            self._space = feature_space(self._encoder, frozen, engine, pooled=pooled)
+            if isinstance(self._encoder, JoinedEncoder):
+                assert store is not None
+                self._joined = JoinedFeatures(self._encoder, store, engine)
+                return
+            self._space = feature_space(self._encoder, frozen, engine, pooled=self._pooled)
 
     def feed(self, inputs: Inputs) -> Feed:
         """The feed of these rows."""
         if not self._frozen:
             return _Tokens(self._encoder, inputs)
-        if self._frozen == self._encoder.depth:
+        if self._pooled:
             return _Pooled(self.vectors(inputs), self._frozen)
         assert self._store is not None
         assert self._engine is not None
@@ -171,6 +175,8 @@ class Feeds:
 
     def vectors(self, inputs: Inputs) -> NDArray[np.float32]:
         """The pooled vectors of these rows, where the whole encoder is frozen, [rows, d]."""
+        if self._joined is not None and isinstance(inputs.tokens, JoinedRows):
+            return self._joined.vectors(inputs.tokens)
         assert self._store is not None
         assert self._engine is not None
         return pooled_features(
@@ -191,7 +197,7 @@ class Feeds:
         Raises:
             ModelError: If the encoder is not frozen, or a head needs more than a vector a row.
         """
-        if self._frozen != self._encoder.depth:
+        if not self._pooled:
             raise ModelError(
                 Problem(
                     "align",

@@ -14,11 +14,20 @@ from transformers import AutoModelForSequenceClassification
 
 from transfuse._hub_config import StaticConfig, TransfuseConfig, TransfuseTasksConfig
 from transfuse.errors import ModelError, Problem
+from transfuse.models.find import fetch_model
 from transfuse.models.heads import LinearHead, NativeHead, label_names
 from transfuse.models.hub import TransfuseForSequenceClassification
+from transfuse.models.joined.encoder import JoinedEncoder
+from transfuse.models.joined.folder import is_joined, load_joined, save_joined
 from transfuse.models.native import has_native_head, native_network
 from transfuse.models.network import Network
 from transfuse.models.quiet import quiet_loading
+from transfuse.models.scenes.folder import (
+    is_scenes,
+    is_scenes_folder,
+    load_scenes,
+    save_scenes,
+)
 from transfuse.models.source import Attention, Source, open_source, pretrained
 from transfuse.models.static import StaticEncoder
 from transfuse.models.static_folder import static_model, static_network
@@ -44,6 +53,12 @@ def save_network(network: Network, folder: str | Path) -> None:
             not know (adapters that were not merged).
     """
     folder = Path(folder)
+    if is_scenes(network):
+        save_scenes(network, folder)
+        return
+    if len(network.encoders) == 1 and isinstance(network.encoder, JoinedEncoder):
+        save_joined(network, folder)
+        return
     if len(network.encoders) == 1 and isinstance(network.encoder, StaticEncoder):
         _save_static(network, network.encoder, folder)
         return
@@ -86,7 +101,12 @@ def load_network(
     Raises:
         ModelError: If there is no classifier in the folder, or it cannot be read.
     """
-    source = open_source(folder, attention=attention, allow_pickle=allow_pickle)
+    found = fetch_model(folder)
+    if is_joined(found):
+        return load_joined(found, attention=attention, allow_pickle=allow_pickle)
+    if is_scenes_folder(found):
+        return load_scenes(found, allow_pickle=allow_pickle)
+    source = open_source(found, attention=attention, allow_pickle=allow_pickle)
     note: dict[str, Any] = {"task": "label", "column": "text", "max_length": 128}
     note |= getattr(source.config, _NOTE, None) or {}
     if isinstance(source.config, StaticConfig):

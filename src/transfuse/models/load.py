@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from transfuse._hub_config import StaticConfig, TransfuseConfig, TransfuseTasksConfig
 from transfuse.errors import ModelError, Problem
-from transfuse.models.backbone import backbone_from_config, encoder_part, pooler_options
+from transfuse.models.backbone import encoder_part, pooler_options
 from transfuse.models.folder import linear_network
 from transfuse.models.heads import LinearHead, ProblemType, label_names
 from transfuse.models.hub import TransfuseForSequenceClassification
@@ -17,12 +17,11 @@ from transfuse.models.hub_tasks import TransfuseForTasks
 from transfuse.models.native import has_native_head, native_network
 from transfuse.models.network import Network
 from transfuse.models.pooling import Pooling, check_pooling
-from transfuse.models.source import Attention, Source, open_source, pretrained, seeded
-from transfuse.models.static import StaticEncoder
+from transfuse.models.source import Attention, Source, open_source, pretrained
 from transfuse.models.static_folder import static_network
 from transfuse.models.text import TextEncoder
 
-__all__ = ["load_classifier", "load_encoder", "reinitialise"]
+__all__ = ["load_classifier", "load_encoder"]
 
 
 def load_encoder(
@@ -131,25 +130,6 @@ def load_classifier(
         encoder.dim, len(labels), dropout, seed, labels=labels, problem_type=problem_type
     )
     return Network.for_text(encoder, {task: head}).eval()
-
-
-def reinitialise(encoder: TextEncoder | StaticEncoder, seed: int) -> TextEncoder | StaticEncoder:
-    """Gives an encoder fresh weights: the same network as if it had never been trained.
-
-    Args:
-        encoder: The encoder; its weights are replaced in place.
-        seed: Seed of the fresh weights.
-
-    Returns:
-        The encoder.
-    """
-    if isinstance(encoder, StaticEncoder):
-        encoder.backbone.reset(seed)
-        return encoder
-    with seeded(seed):
-        fresh = backbone_from_config(encoder.config, pooler=encoder.anatomy.has_pooler)
-    encoder.backbone.load_state_dict(fresh.state_dict())
-    return encoder
 
 
 def _encoder(source: Source, pooling: Pooling, max_length: int) -> TextEncoder:

@@ -105,6 +105,15 @@ class Network(nn.Module):
         assert isinstance(only, Encoder)
         return only
 
+    @property
+    def dim(self) -> int:
+        """Length of the vectors that the heads read.
+
+        Raises:
+            ValueError: If there are several encoders and the fusion does not say.
+        """
+        return getattr(self.fusion, "dim", None) or self.encoder.dim
+
     def forward(
         self, batch: Batch, from_layer: int = 0, tasks: Iterable[str] | None = None
     ) -> Outputs:
@@ -135,7 +144,7 @@ class Network(nn.Module):
 
         Args:
             layers: The length of the cached prefix. Below the encoder's depth a batch carries
-                `hidden`; at its depth, `pooled` alone.
+                `hidden`; at its depth `pooled` alone, unless the encoder `keeps_tokens`.
 
         Returns:
             True where encoder and heads were tried and agree; False with several encoders.
@@ -145,7 +154,7 @@ class Network(nn.Module):
         if len(self.encoders) != 1:
             return False
         encoder = self.encoder
-        if layers == encoder.depth:
+        if layers == encoder.depth and not encoder.keeps_tokens:
             return all(self._answers_alike(name, pooled=True) for name in self.heads)
         return encoder.can_resume(layers) and all(
             self._answers_alike(name, pooled=False) for name in self.heads
@@ -163,8 +172,8 @@ class Network(nn.Module):
             if pooled:
                 fused = self.fusion({column: Encoded(encoded.pooled)}).of(task)
                 return close(head(plain, batch), head(fused, {}))
-            mask = {"attention_mask": batch["attention_mask"]}
-            return close(head(plain, batch), head(plain, mask))
+            masks = {name: each for name, each in batch.items() if name == "attention_mask"}
+            return close(head(plain, batch), head(plain, masks))
 
     def copied_as(self, dtype: torch.dtype) -> "Network":
         """A copy for inference whose parameters have another number type.

@@ -17,7 +17,7 @@ from torch import nn
 
 from transfuse.models.anatomy import Anatomy, run_backbone
 
-__all__ = ["resuming", "run_until"]
+__all__ = ["entering", "resuming", "run_until"]
 
 
 class _Reached(Exception):  # noqa: N818 - a signal, not an error
@@ -40,8 +40,22 @@ def run_until(
     Returns:
         Hidden states [n, T, d].
     """
+    return entering(anatomy, block, lambda: run_backbone(backbone, ids, mask, anatomy.options))
+
+
+def entering(anatomy: Anatomy, block: int, run: Callable[[], Any]) -> torch.Tensor:
+    """What enters a block, of a backbone that reads whatever it reads.
+
+    Args:
+        anatomy: The backbone's parts.
+        block: The block's index, from 0; the number of blocks gives the last hidden state.
+        run: Calls the backbone.
+
+    Returns:
+        Hidden states [n, T, d].
+    """
     if block == len(anatomy.blocks):
-        hidden: torch.Tensor = run_backbone(backbone, ids, mask, anatomy.options).last_hidden_state
+        hidden: torch.Tensor = run().last_hidden_state
         return hidden
 
     def stop(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -49,7 +63,7 @@ def run_until(
 
     handle = anatomy.blocks[block].register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        run_backbone(backbone, ids, mask, anatomy.options)
+        run()
     except _Reached as reached:
         return reached.hidden
     finally:

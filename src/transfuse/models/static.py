@@ -5,7 +5,7 @@ the vectors from a pretrained encoder.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -133,14 +133,14 @@ class StaticEncoder(Encoder):
         """See `Encoder.layers`."""
         return [[self.backbone.embedding]]
 
-    def preprocess(self, texts: Sequence[str]) -> Ragged:
+    def preprocess(self, rows: Sequence[str]) -> Ragged:
         """See `Encoder.preprocess`; a text without tokens is one padding token."""
         filler = padding_id(self.tokenizer)
-        return tokenise(self.tokenizer, texts, self.max_length, filler=filler)
+        return tokenise(self.tokenizer, rows, self.max_length, filler=filler)
 
-    def collate(self, token_rows: Iterable[Sequence[int]] | Ragged) -> Batch:
+    def collate(self, rows: Any) -> Batch:
         """See `Encoder.collate`."""
-        ids, mask = pad_rows(token_rows, padding_id(self.tokenizer))
+        ids, mask = pad_rows(rows, padding_id(self.tokenizer))
         return {"input_ids": ids, "attention_mask": mask}
 
     def forward(self, batch: Batch, from_layer: int = 0) -> Encoded:
@@ -179,6 +179,10 @@ class StaticEncoder(Encoder):
         batch = self.collate([[first, second, second, first], [second], [padding]])
         device = self.backbone.embedding.weight.device
         return {name: value.to(device) for name, value in batch.items()}
+
+    def reset(self, seed: int) -> None:
+        """See `Encoder.reset`."""
+        self.backbone.reset(seed)
 
     def fingerprint(self, layers: int) -> str:
         """See `Encoder.fingerprint`."""

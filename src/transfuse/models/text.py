@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -10,13 +10,16 @@ import torch
 from torch import nn
 
 from transfuse.data.ragged import Ragged
+from transfuse.data.schema import Role
 from transfuse.errors import ModelError, Problem
 from transfuse.models.anatomy import evaluating, examine, run_backbone
+from transfuse.models.backbone import backbone_from_config
 from transfuse.models.copies import Held
-from transfuse.models.encoder import Batch, Encoded, Encoder, close
+from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
 from transfuse.models.pooling import Pooling, check_pooling, pool
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.resume import resuming, run_until
+from transfuse.models.source import seeded
 from transfuse.models.tokens import (
     pad_rows,
     padding_id,
@@ -111,13 +114,13 @@ class TextEncoder(Encoder):
             [[self.anatomy.blocks[-1], *after]] if self.anatomy.blocks else []
         )
 
-    def preprocess(self, texts: Sequence[str]) -> Ragged:
+    def preprocess(self, rows: Sequence[str]) -> Ragged:
         """See `Encoder.preprocess`; texts are cut at `max_length` tokens."""
-        return tokenise(self.tokenizer, texts, self.max_length)
+        return tokenise(self.tokenizer, rows, self.max_length)
 
-    def collate(self, token_rows: Iterable[Sequence[int]] | Ragged) -> Batch:
+    def collate(self, rows: Any) -> Batch:
         """See `Encoder.collate`."""
-        ids, mask = pad_rows(token_rows, padding_id(self.tokenizer))
+        ids, mask = pad_rows(rows, padding_id(self.tokenizer))
         return {"input_ids": ids, "attention_mask": mask}
 
     def forward(self, batch: Batch, from_layer: int = 0) -> Encoded:
@@ -183,15 +186,18 @@ class TextEncoder(Encoder):
                 digest.update(flat.view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
+    def reset(self, seed: int) -> None:
+        """See `Encoder.reset`."""
+        with seeded(seed):
+            fresh = backbone_from_config(self.config, pooler=self.anatomy.has_pooler)
+        self.backbone.load_state_dict(fresh.state_dict())
+
+    def adaptable(self) -> list[Adaptable]:
+        """See `Encoder.adaptable`."""
+        return [Adaptable(self, "backbone", Role.TEXT)]
+
     def set_attention(self, attention: str) -> bool:
-        """Switches how attention is computed; the answer stays the same up to rounding.
-
-        Args:
-            attention: `sdpa` or `eager`.
-
-        Returns:
-            Whether the backbone has it; where not, nothing changes.
-        """
+        """See `Encoder.set_attention`; where the backbone lacks it nothing changes."""
         if attention == self.attention:
             return True
         backbone = cast(Any, self.backbone)

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,11 +95,11 @@ def tokenise(
     return Ragged.concatenate(parts)
 
 
-def pad_rows(rows: Iterable[Sequence[int]] | Ragged, pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+def pad_rows(rows: Any, pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Pads rows of ids on the right to the longest.
 
     Args:
-        rows: The rows; a `Ragged` will do.
+        rows: Rows of ids, or a `Ragged`.
         pad: The id to pad with.
 
     Returns:

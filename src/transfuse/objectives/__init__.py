@@ -7,8 +7,10 @@ from transfuse.objectives.ada_bn import AdaBN
 from transfuse.objectives.afn import AFN
 from transfuse.objectives.base import Facts, Objective, Question, Ramp, Step, StreamTask, rows_of
 from transfuse.objectives.bss import BSS
+from transfuse.objectives.cca import CCA
 from transfuse.objectives.cdan import CDAN
 from transfuse.objectives.centroid import Centroid
+from transfuse.objectives.clip import Clip
 from transfuse.objectives.co_tuning import CoTuning
 from transfuse.objectives.coral import Coral
 from transfuse.objectives.dann import DANN
@@ -33,13 +35,16 @@ from transfuse.objectives.relations import Relations
 from transfuse.objectives.rkd import RKD
 from transfuse.objectives.self_distil import SelfDistil
 from transfuse.objectives.shot import SHOT
+from transfuse.objectives.siglip import Siglip
 from transfuse.objectives.supcon import SupCon
 from transfuse.objectives.supervised import Source, Target
 from transfuse.objectives.tasks import Tasks
+from transfuse.objectives.vse import VSE
 
 __all__ = [
     "AFN",
     "BSS",
+    "CCA",
     "CDAN",
     "DANN",
     "DKD",
@@ -50,9 +55,11 @@ __all__ = [
     "OBJECTIVES",
     "RKD",
     "SHOT",
+    "VSE",
     "AdaBN",
     "Anil",
     "Centroid",
+    "Clip",
     "CoTuning",
     "Coral",
     "DeepJDOT",
@@ -75,6 +82,7 @@ __all__ = [
     "Relations",
     "Reptile",
     "SelfDistil",
+    "Siglip",
     "Source",
     "Step",
     "StreamTask",
@@ -117,6 +125,10 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "centroid": Centroid,
     "proto": Proto,
     "pairs": Pairs,
+    "clip": Clip,
+    "siglip": Siglip,
+    "vse": VSE,
+    "cca": CCA,
     "maml": Maml,
     "fomaml": Fomaml,
     "anil": Anil,

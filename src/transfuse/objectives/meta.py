@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from transfuse.data import Episodes
 from transfuse.errors import ModelError, Problem
-from transfuse.models import Encoded, Network, TextEncoder
+from transfuse.models import Encoded, Encoder, Network
 from transfuse.objectives.base import Facts, Step
 from transfuse.objectives.inner_steps import (
     InnerSteps,
@@ -43,11 +43,12 @@ class Maml(Queried):
         """
         super().module(network, facts)
         for encoder in network.encoders.values():
-            if isinstance(encoder, TextEncoder) and not encoder.set_attention("eager"):
+            assert isinstance(encoder, Encoder)
+            if not encoder.set_attention("eager"):
                 raise ModelError(
                     Problem(
                         "learn",
-                        f"maml differentiates twice, and {encoder.attention} attention may not",
+                        "maml differentiates twice, and this model's attention may not",
                         "an architecture with eager attention",
                         "fomaml, anil and reptile differentiate the encoder once.",
                     )

@@ -62,7 +62,9 @@ class Mixup(Objective):
         assert known is not None, "labelled rows have a task"
         head = network.heads[known.head]
         assert isinstance(head, Head)
-        if head.linear is None and not network.can_resume(network.encoder.depth):
+        encoder = network.encoder
+        pooled = not encoder.keeps_tokens and network.can_resume(encoder.depth)
+        if head.linear is None and not pooled:
             raise RecipeError(
                 Problem(
                     "learn",

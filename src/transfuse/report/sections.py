@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from transfuse.report import confusion, curves, figures, findings, scatter, tables
 from transfuse.report.choice import choice_section
+from transfuse.report.columns import columns_section
 from transfuse.report.confusion import Matrix
 from transfuse.report.format import between, tagged
 from transfuse.report.parts import Drawing, Fold, Section, drawn, folded, key, small_drawn
@@ -281,6 +282,7 @@ def sections(results: Results) -> tuple[Section, ...]:
         _results,
         _gain,
         tasks_section,
+        columns_section,
         choice_section,
         _learning,
         _efficiency,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.evaluation import apply_temperature, confusion, reliability
+from transfuse.study.columns import column_numbers
 from transfuse.study.gains import efficiency, gains
 from transfuse.study.numbers import Cell, Number, Side, at, budgets_of
 from transfuse.study.plan import StudyPlan
@@ -53,6 +54,7 @@ def analyse(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> list[N
     replicates = {cell: target.replicates(cell, primary) for cell in cells}
     numbers = [*_runs(runs, primary), *_scores(target, cells, prepared)]
     numbers += gains(study, [("", target.bootstrap, replicates)], budgets_of(cells))
+    numbers += column_numbers(target, cells, primary)
     numbers += efficiency(study, replicates, budgets_of(cells))
     numbers += _forgetting(study, prepared, cells)
     if prepared.target.task.kind == "classification":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transfuse.answering import ModelFolder
 from transfuse.answering.members import aligned_scores
-from transfuse.data import Table
+from transfuse.data import Role, Table
 from transfuse.explaining import explain
 from transfuse.files import write_whole
 
@@ -43,14 +43,14 @@ def explained_rows(
         labels: The classes of these scores, of which the model may know more, in another order.
             Default: the model's.
     """
-    if model.task.kind != "classification" or not len(table):
+    if model.task.kind != "classification" or model.reads != (Role.TEXT,) or not len(table):
         return
-    targets = model.task.encode(table.labels(), table.name)
+    targets = model.task.targets(table)
     names = model.task.label_names
     scores = aligned_scores(np.asarray(scores, dtype=np.float64), labels or names, names)
     rows = []
     for kind, row in _chosen(scores, targets):
-        (text,) = table.take([row]).texts()
+        (text,) = table.take([row]).inputs(model.reads)
         found = explain(model, text, label=names[int(scores[row].argmax())])
         told = {"kind": kind, "row": row, "truth": names[int(targets[row])]}
         rows.append({**told, **found.to_dict()})

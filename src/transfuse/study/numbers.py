@@ -25,7 +25,8 @@ class Number:
     """One number of a study: a row of `study.parquet`."""
 
     kind: str
-    """run, score, gain, efficiency, forgetting, reliability, confusion, choice or cost."""
+    """run, score, gain, column, column_gain, efficiency, forgetting, reliability, confusion, choice
+    or cost."""
 
     recipe: str
     budget: int
@@ -37,7 +38,7 @@ class Number:
 
     baseline: str = ""
     x: str = ""
-    """The place on an axis: a bin, or `true→predicted`."""
+    """The place on an axis: a bin, `true→predicted`, or columns put together with +."""
 
     low: float = math.nan
     high: float = math.nan

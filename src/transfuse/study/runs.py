@@ -19,6 +19,8 @@ __all__ = ["Run", "RunKey", "TaskRun", "load_run", "write_run"]
 
 _MEGABYTE = 2**20
 
+_ABLATED = "columns/"
+
 
 @dataclass(frozen=True)
 class RunKey:
@@ -61,6 +63,9 @@ class Run:
     made: tuple[Mapping[str, Any], ...] = ()
     """What the stages after training did, and how the model compares with those before."""
 
+    ablated: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Scores of the target's test rows by the columns that were left, where there are several."""
+
     tasks: Mapping[str, "TaskRun"] = field(default_factory=dict)
     """With several tasks, what was measured on each; scores above are those of the first."""
 
@@ -100,6 +105,11 @@ def load_run(folder: Path, key: RunKey, identity: str) -> Run | None:
         )
         for name, card in told.get("tasks", {}).items()
     }
+    ablated = {
+        name: arrays[f"{_ABLATED}{name}"]
+        # The file keeps its names in their own order.
+        for name in told.get("ablated", ())
+    }
     return Run(
         key,
         Scorecard.from_dict(told["scorecard"]),
@@ -108,6 +118,7 @@ def load_run(folder: Path, key: RunKey, identity: str) -> Run | None:
         arrays.get("source"),
         model if model.exists() else None,
         tuple(told.get("made", ())),
+        ablated,
         tasks,
     )
 
@@ -126,6 +137,7 @@ def write_run(outcome: Outcome, identity: str, folder: Path) -> None:
     for name, found in outcome.tasks.items():
         arrays[f"test/{name}"] = found.scores
         arrays[f"validation/{name}"] = found.validation_scores
+    arrays |= {f"{_ABLATED}{name}": scores for name, scores in outcome.ablated.items()}
     # Two names may not share memory.
     kept = {name: np.array(scores, np.float32, order="C") for name, scores in arrays.items()}
     save_file(kept, folder / "scores.safetensors")
@@ -134,6 +146,8 @@ def write_run(outcome: Outcome, identity: str, folder: Path) -> None:
         size = model_bytes(folder / "model") / _MEGABYTE
         card = replace(card, costs={**card.costs, "size_mb": size})
     told: dict[str, Any] = {"identity": identity, "scorecard": card.to_dict()}
+    if outcome.ablated:
+        told["ablated"] = list(outcome.ablated)
     if outcome.made:
         told["made"] = list(outcome.made)
     if outcome.tasks:

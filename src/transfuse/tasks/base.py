@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfuse.models import ProblemType
+from transfuse.data import Role, Table
+from transfuse.models import Encoder, Head, ProblemType
 
 __all__ = ["Task", "label_name", "weighted_mean"]
 
@@ -31,10 +32,13 @@ class Task(ABC):
     """What a prediction is."""
 
     kind: ClassVar[str]
-    """Which metrics apply: classification, multilabel or regression."""
+    """Which metrics apply: classification, multilabel, regression, detection or segmentation."""
 
-    problem_type: ClassVar[ProblemType]
-    """The name that Hugging Face configurations use for the same thing."""
+    answers: ClassVar[Role] = Role.LABEL
+    """The role of the column that holds the right answers."""
+
+    problem_type: ClassVar[ProblemType | None]
+    """The name that Hugging Face configurations use for the same thing; None if they have none."""
 
     metrics: ClassVar[tuple[str, ...]]
     """The names of the metrics that a scorecard holds, in the order of display."""
@@ -63,6 +67,26 @@ class Task(ABC):
         Raises:
             DataError: If nothing can be learnt from these labels, for instance one class only.
         """
+
+    def answered(self, table: Table) -> bool:
+        """Whether a table says what is right for its rows."""
+        return table.schema.has(self.answers)
+
+    def values(self, table: Table) -> Sequence[Any]:
+        """What `fit` and `encode` read of each row of a table.
+
+        Raises:
+            DataError: If no column has the role in `answers`.
+        """
+        return table.answers(self.answers)
+
+    def targets(self, table: Table) -> NDArray[Any]:
+        """What `encode` makes of a table's rows.
+
+        Raises:
+            DataError: If no column has the role in `answers`, or `encode` does not know a value.
+        """
+        return self.encode(self.values(table), table.name)
 
     @abstractmethod
     def encode(self, values: Sequence[Any], where: str) -> NDArray[Any]:
@@ -112,6 +136,24 @@ class Task(ABC):
     @abstractmethod
     def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Probabilities (or predicted values) from logits, [n, outputs]."""
+
+    def viewed(self, encoder: Encoder) -> Encoder:
+        """The encoder as the task's head reads it. Default: as it is.
+
+        Args:
+            encoder: The encoder.
+        """
+        return encoder
+
+    def head(self, encoder: Encoder, dropout: float, seed: int) -> Head | None:
+        """A fresh head of the task's own. Default: None, a linear layer or the architecture's head.
+
+        Args:
+            encoder: What `viewed` gave.
+            dropout: Share of a vector's entries dropped in training.
+            seed: Seed of the weights.
+        """
+        return None
 
     @abstractmethod
     def decode(self, scores: NDArray[Any]) -> list[Any]:

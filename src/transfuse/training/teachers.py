@@ -5,14 +5,16 @@ every epoch, seed and recipe reads them and none computes them again.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.answering.about import read_about
+from transfuse.data import Role
 from transfuse.errors import ModelError, Problem, RecipeError
 from transfuse.models import (
     Answers,
@@ -79,7 +81,7 @@ def answer(
     teacher: Teacher,
     task: StreamTask,
     student: tuple[Encoder, Inputs],
-    texts: Callable[[], list[str]],
+    rows: Callable[[Sequence[Role]], Sequence[Any]],
     store: Store,
     engine: Engine,
 ) -> Answers:
@@ -90,7 +92,8 @@ def answer(
         teacher: Who is asked.
         task: The task of the stream.
         student: Who will learn from it, and the rows as it reads them.
-        texts: Gives the rows, for a teacher that cuts them otherwise.
+        rows: Gives the rows as a model of some roles reads them, for a teacher that reads or cuts
+            them otherwise.
         store: Where answers are kept.
         engine: The arithmetic.
 
@@ -99,7 +102,7 @@ def answer(
     """
     encoder = teacher.encoder
     same = encoder.preprocessing == student[0].preprocessing
-    inputs = student[1] if same else read_inputs(encoder, texts())
+    inputs = student[1] if same else read_inputs(encoder, rows(encoder.reads))
     match question.what:
         case "logits":
             logits = _logits(teacher, inputs, store, engine)

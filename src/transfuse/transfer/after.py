@@ -168,7 +168,9 @@ def _calibrated(place: Path, prepared: Prepared) -> ModelFolder:
 
 def _scores(model: ModelFolder, prepared: Prepared, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     target = prepared.target
-    return aligned(model.scores(target.table.take(rows).texts()), model.task, target.task)
+    return aligned(
+        model.scores(target.table.take(rows).inputs(model.reads)), model.task, target.task
+    )
 
 
 def _judged(
@@ -191,7 +193,7 @@ def _judged(
     metrics, temperature = measured(
         prepared, scores, checked if made else None, source_scores, model.temperature
     )
-    texts = target.table.take(target.parts.test[:_ASKED]).texts()
+    texts = target.table.take(target.parts.test[:_ASKED]).inputs(model.reads)
     taken = _costs(model, texts)
     costs = {
         **outcome.scorecard.costs,

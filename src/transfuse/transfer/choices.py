@@ -1,14 +1,18 @@
 """The choices of a recipe beside tuning, objectives and balancer: which model, which data."""
 
-from dataclasses import dataclass, field, fields
+import dataclasses
+from dataclasses import dataclass, field
 from typing import Literal
 
 from transfuse.answering import Tfidf
 from transfuse.data import Role
+from transfuse.models.images import BatchNorm
+from transfuse.transfer.columns import Columns
 from transfuse.transfer.zero_shot import ZeroShot
 
 __all__ = [
     "MODELS",
+    "Columns",
     "Folders",
     "Model",
     "Narrow",
@@ -43,6 +47,14 @@ class Pretrained:
     """Dropout inside the encoder while it trains; without it a step takes about a tenth less.
     Default: what the model was pretrained with."""
 
+    size: int | None = None
+    """Side of the square that pictures are brought to, in pixels. Default: the model's own."""
+
+    batch_norm: BatchNorm = "frozen"
+    """What becomes of the running statistics of BatchNorm layers: `frozen`, as the source left
+    them; `adapted`, followed while layers train; `recomputed`, over the training rows at the end.
+    From scratch they are adapted. Default: frozen."""
+
     layers: int | None = None
     """How many of its transformer layers are kept, for a student. Default: all."""
 
@@ -52,8 +64,10 @@ class Pretrained:
 
     def __post_init__(self) -> None:
         _check_reading(self.max_length, self.dropout, self.encoder_dropout)
-        if self.layers is not None and self.layers < 1:
-            raise ValueError("layers is at least 1")
+        for name in ("layers", "size"):
+            given = getattr(self, name)
+            if given is not None and given < 1:
+                raise ValueError(f"{name} is at least 1")
 
     @property
     def source(self) -> str:
@@ -153,7 +167,7 @@ class Static:
         return self.of
 
 
-Neural = Pretrained | Narrow | Static
+Neural = Pretrained | Narrow | Static | Columns
 """The models that are networks."""
 
 
@@ -188,11 +202,18 @@ def _check_reading(max_length: int, *shares: float | None) -> None:
 
 MODELS: dict[
     str,
-    type[Pretrained] | type[Narrow] | type[Static] | type[ZeroShot] | type[Tfidf] | type[Folders],
+    type[Pretrained]
+    | type[Narrow]
+    | type[Static]
+    | type[Columns]
+    | type[ZeroShot]
+    | type[Tfidf]
+    | type[Folders],
 ] = {
     "pretrained": Pretrained,
     "narrow": Narrow,
     "static": Static,
+    "columns": Columns,
     "zero_shot": ZeroShot,
     "tfidf": Tfidf,
     "folders": Folders,
@@ -217,6 +238,15 @@ class TableChoice:
 
     text: str | None = None
     """Column of the text. Default: inferred, and said."""
+
+    image: str | None = None
+    """Column of the picture: bytes, or the path of a file. Default: inferred, and said."""
+
+    audio: str | None = None
+    """Column of the sound: bytes, or the path of a file. Default: inferred, and said."""
+
+    fields: tuple[str, ...] | None = None
+    """Structured columns: numbers and categories. Default: none."""
 
     label: str | None = None
     """Column of the label. Default: inferred, and said."""
@@ -246,10 +276,10 @@ class TableChoice:
     @classmethod
     def named_roles(cls) -> tuple[str, ...]:
         """The roles that have an option of their own."""
-        return tuple(field.name for field in fields(cls) if field.name in set(Role))
+        return tuple(item.name for item in dataclasses.fields(cls) if item.name in set(Role))
 
     @property
-    def roles(self) -> dict[str, str | None]:
+    def roles(self) -> dict[str, str | tuple[str, ...] | None]:
         """The column of each role that was given; None for a role that no column has."""
         given = {role: getattr(self, role) for role in self.named_roles() if getattr(self, role)}
         return {**given, **dict.fromkeys(self.absent)}

@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
 __all__ = ["CostMeter", "answering_costs", "latency_ms", "row_ms"]
 
-_SINGLE_TEXTS = 11
-_BULK_TEXTS = 128
+_SINGLE = 11
+_BULK = 128
 _BULK_SECONDS = 0.3
 _INTERVAL = 0.05
 _MEGABYTE = 2**20
@@ -56,50 +56,50 @@ class CostMeter:
                 return
 
 
-def latency_ms(answer: Callable[[str], object], texts: Sequence[str]) -> float:
-    """The median time to answer for one text, in milliseconds.
+def latency_ms(answer: Callable[[Any], object], rows: Sequence[Any]) -> float:
+    """The median time to answer for one row, in milliseconds.
 
     Args:
-        answer: Answers for a text.
-        texts: A few texts; the first is a warm-up.
+        answer: Answers for a row.
+        rows: A few rows; the first is a warm-up.
     """
     times = []
-    for text in texts:
+    for row in rows:
         began = time.perf_counter()
-        answer(text)
+        answer(row)
         times.append(time.perf_counter() - began)
     return 1000 * statistics.median(times[1:] or times)
 
 
-def row_ms(answer: Callable[[Sequence[str]], object], texts: Sequence[str]) -> float:
-    """The time of a text among many, in milliseconds: the median pass over all of them.
+def row_ms(answer: Callable[[Sequence[Any]], object], rows: Sequence[Any]) -> float:
+    """The time of a row among many, in milliseconds: the median pass over all of them.
 
     Args:
-        answer: Answers for many texts.
-        texts: The texts. They pass until 0.3 seconds are over, once at the least, after a part of
+        answer: Answers for many rows.
+        rows: The rows. They pass until 0.3 seconds are over, once at the least, after a part of
             them has passed as a warm-up.
     """
-    if not texts:
+    if not len(rows):
         return 0.0
-    answer(texts[:_SINGLE_TEXTS])
+    answer(rows[:_SINGLE])
     times: list[float] = []
     while not times or sum(times) < _BULK_SECONDS:
         began = time.perf_counter()
-        answer(texts)
+        answer(rows)
         times.append(time.perf_counter() - began)
-    return 1000 * statistics.median(times) / len(texts)
+    return 1000 * statistics.median(times) / len(rows)
 
 
 def answering_costs(
-    answer: Callable[[Sequence[str]], object], texts: Sequence[str]
+    answer: Callable[[Sequence[Any]], object], rows: Sequence[Any]
 ) -> dict[str, float]:
-    """What an answer costs: `latency_ms` for a text by itself, `row_ms` for one among many.
+    """What an answer costs: `latency_ms` for a row by itself, `row_ms` for one among many.
 
     Args:
-        answer: Answers for texts.
-        texts: Texts of the kind that the model is for; 128 of them at the most are asked about.
+        answer: Answers for rows.
+        rows: Rows of the kind that the model is for; 128 of them at the most are asked about.
     """
     return {
-        "latency_ms": latency_ms(lambda text: answer([text]), texts[:_SINGLE_TEXTS]),
-        "row_ms": row_ms(answer, texts[:_BULK_TEXTS]),
+        "latency_ms": latency_ms(lambda row: answer([row]), rows[:_SINGLE]),
+        "row_ms": row_ms(answer, rows[:_BULK]),
     }

@@ -59,7 +59,9 @@ def table_distances(
     """
     encoder = load_encoder(model)
     sides = [_drawn(table, seed, use) for use, table in (("source", source), ("target", target))]
-    features = [encode(encoder, side.texts(), engine, progress=progress) for side in sides]
+    features = [
+        encode(encoder, side.inputs(encoder.reads), engine, progress=progress) for side in sides
+    ]
     measured = domain_distances(
         features[0],
         features[1],

@@ -7,7 +7,7 @@ from transfuse.answering import write_folder
 from transfuse.evaluation import Scorecard
 from transfuse.models import LinearHead, Network
 from transfuse.tasks import Regression, Task
-from transfuse.transfer.choices import Pretrained
+from transfuse.transfer.choices import Columns, Pretrained
 from transfuse.transfer.held_out import keep_held_out
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.readme import model_readme
@@ -33,7 +33,8 @@ def save_model(
     if run is not None and (run / DELTA).exists():
         for part in (run / DELTA).iterdir():
             part.rename(folder / part.name)
-        _name_source(folder / "adapter" / "adapter_config.json", outcome.plan)
+        for config in (folder / "adapter").rglob("adapter_config.json"):
+            _name_source(config, outcome.plan)
     task = workspace.prepared.target.task
     model = outcome.trained.model
     tasks: dict[str, tuple[Task, Scorecard]] = {}
@@ -69,10 +70,18 @@ def save_model(
 
 def _name_source(config: Path, plan: Plan) -> None:
     """Let an adapter name its source as the recipe does, and not by a path of this machine."""
-    if config.exists() and isinstance(plan.model, Pretrained):
-        told = json.loads(config.read_text(encoding="utf-8"))
-        told["base_model_name_or_path"] = plan.model.name
-        config.write_text(json.dumps(told, indent=2), encoding="utf-8")
+    match plan.model:
+        case Pretrained():
+            name = plan.model.name
+        case Columns():
+            # With one encoder of several that adapters go into, its own folder is the whole one.
+            named = {role: part.name for role, part in plan.model.parts.items() if role != "fields"}
+            name = named.get(config.parent.name, next(iter(named.values())))
+        case _:
+            return
+    told = json.loads(config.read_text(encoding="utf-8"))
+    told["base_model_name_or_path"] = name
+    config.write_text(json.dumps(told, indent=2), encoding="utf-8")
 
 
 def _plain_network(network: Network, task: Task) -> Task:

@@ -46,9 +46,11 @@ def _own(outcome: Outcome, target: Domain) -> tuple[NDArray[np.floating[Any]], D
         return outcome.validation_scores, target
     if trained.task.label_names == target.task.label_names:
         return outcome.validation_scores, target
-    targets = trained.task.encode(target.table.labels(), target.table.name)
-    texts = target.table.take(target.parts.validation).texts()
-    return trained.own(texts), replace(target, task=trained.task, targets=targets)
+    targets = trained.task.targets(target.table)
+    held_out = target.table.take(target.parts.validation)
+    return trained.own(held_out.inputs(trained.reads)), replace(
+        target, task=trained.task, targets=targets
+    )
 
 
 def _keep(

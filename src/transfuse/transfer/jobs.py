@@ -92,7 +92,7 @@ def _answers(
                 teacher,
                 task,
                 (network.encoder, inputs),
-                lambda: workspace.prepared.domain(stream).table.take(rows).texts(),
+                lambda roles: workspace.prepared.domain(stream).table.take(rows).inputs(roles),
                 workspace.store,
                 workspace.engines.encode,
             )

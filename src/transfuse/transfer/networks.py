@@ -1,14 +1,19 @@
 """From what a recipe says of its model to a fresh network."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from torch import nn
 
+from transfuse.data import Role
 from transfuse.models import (
     Engine,
     Fusion,
+    Head,
     LinearHead,
     Network,
+    PairHead,
+    ProblemType,
     Shape,
     Store,
     distil_static,
@@ -17,18 +22,34 @@ from transfuse.models import (
     load_encoder,
     load_narrow,
 )
+from transfuse.models.images.loading import image_classifier, is_image_model
 from transfuse.tasks import Task
-from transfuse.transfer.choices import Narrow, Neural, Pretrained, Static
+from transfuse.transfer.choices import Columns, Narrow, Neural, Pretrained, Static
+from transfuse.transfer.column_encoders import GivenFields, open_columns
 
-__all__ = ["open_for_tasks", "open_network"]
+__all__ = ["Material", "open_for_tasks", "open_network"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What opening a model may need of the machine and of the data.
+
+    Args:
+        reads: The roles that the target's columns have.
+        store: Where an encoder's vectors of its tokens are kept, for a static student.
+        engine: Gives the arithmetic that computes them.
+        field_rows: Gives the structured columns of the rows that train, each row a dict from column
+            to value.
+    """
+
+    reads: tuple[Role, ...]
+    store: Store
+    engine: Callable[[], Engine]
+    field_rows: GivenFields
 
 
 def open_network(
-    model: Neural,
-    heads: Mapping[str, Task],
-    seed: int,
-    store: Store,
-    engine: Callable[[], Engine],
+    model: Neural, heads: Mapping[str, Task], seed: int, material: Material
 ) -> Network:
     """A network with its source's knowledge and new heads.
 
@@ -36,8 +57,7 @@ def open_network(
         model: What it is made of.
         heads: The task of each head; the first may be the architecture's own.
         seed: Seed of all weights that are drawn.
-        store: Where an encoder's vectors of its tokens are kept, for a static student.
-        engine: Gives the arithmetic that computes them.
+        material: What opening it may need.
 
     Returns:
         The network, in evaluation mode.
@@ -48,17 +68,20 @@ def open_network(
     (first, task), *others = heads.items()
     match model:
         case Pretrained():
-            network = _pretrained(model, first, task, seed)
+            network = _pretrained(model, first, task, seed, material.reads)
         case Narrow():
             network = _narrow(model, first, task, seed)
         case Static():
-            network = _static(model, first, task, seed, store, engine())
+            network = _static(model, first, task, seed, material)
+        case Columns():
+            network = _columns(model, first, task, seed, material)
     if not isinstance(model, Static) and model.encoder_dropout is not None:
         for module in network.encoder.modules():
             if isinstance(module, nn.Dropout):
                 module.p = model.encoder_dropout
     for name, other in others:
-        network.heads[name] = _head(network.encoder.dim, model, other, seed)
+        own = other.head(network.encoder, model.dropout, seed)
+        network.heads[name] = own or _head(network.dim, model, other, seed)
     return network
 
 
@@ -67,8 +90,7 @@ def open_for_tasks(
     heads: Mapping[str, Task],
     fusion: Fusion | None,
     seed: int,
-    store: Store,
-    engine: Callable[[], Engine],
+    material: Material,
 ) -> Network:
     """A network whose tasks all have a linear head, on the encoder's vector or on a fusion's.
 
@@ -77,8 +99,7 @@ def open_for_tasks(
         heads: The task of each head.
         fusion: What stands between encoder and heads. Default: nothing.
         seed: As for `open_network`.
-        store: Likewise.
-        engine: Likewise.
+        material: Likewise.
 
     Returns:
         The network, in evaluation mode.
@@ -86,27 +107,57 @@ def open_for_tasks(
     Raises:
         ModelError: If the model cannot be found, read, or made.
     """
-    plain = open_network(model, dict([next(iter(heads.items()))]), seed, store, engine)
+    first = dict([next(iter(heads.items()))])
+    plain = open_network(model, first, seed, material)
     (column,), encoder = plain.encoders, plain.encoder
-    shared = None if fusion is None else fusion.build(encoder.dim, tuple(heads), seed)
-    width = encoder.dim if shared is None else shared.dim
+    if isinstance(model, Columns):
+        shared: nn.Module | None = plain.fusion
+        width = plain.dim
+    else:
+        shared = None if fusion is None else fusion.build(encoder.dim, tuple(heads), seed)
+        width = encoder.dim if fusion is None else fusion.width or encoder.dim
     # A native head cannot be one of several: it is the whole architecture's.
     linear = {name: _head(width, model, task, seed) for name, task in heads.items()}
     return Network({column: encoder}, linear, shared).eval()
 
 
-def _pretrained(model: Pretrained, head: str, task: Task, seed: int) -> Network:
-    network = load_classifier(
+def _pretrained(
+    model: Pretrained, head: str, task: Task, seed: int, reads: tuple[Role, ...]
+) -> Network:
+    network = _classifier(model, head, task, seed, reads)
+    encoder = task.viewed(network.encoder)
+    own = task.head(encoder, model.dropout, seed)
+    if own is not None:
+        (column,) = network.encoders
+        network = Network({column: encoder}, {head: own}).eval()
+    return network if model.layers is None else keep_layers(network, model.layers, model.take)
+
+
+def _classifier(
+    model: Pretrained, head: str, task: Task, seed: int, reads: tuple[Role, ...]
+) -> Network:
+    """The model with a head for the task, opened by what it reads."""
+    if is_image_model(model.name):
+        return image_classifier(
+            model.name,
+            task.label_names,
+            task=head,
+            problem_type=_problem_type(task),
+            size=model.size,
+            dropout=model.dropout,
+            seed=seed,
+            batch_norm=model.batch_norm,
+        )
+    return load_classifier(
         model.name,
         task.label_names,
         task=head,
-        problem_type=task.problem_type,
+        problem_type=_problem_type(task),
         pooling=model.pooling,
         max_length=model.max_length,
         dropout=model.dropout,
         seed=seed,
     )
-    return network if model.layers is None else keep_layers(network, model.layers, model.take)
 
 
 def _narrow(model: Narrow, head: str, task: Task, seed: int) -> Network:
@@ -117,7 +168,7 @@ def _narrow(model: Narrow, head: str, task: Task, seed: int) -> Network:
         Shape(model.hidden, model.layers, model.heads, wide),
         embeddings=model.embeddings,
         task=head,
-        problem_type=task.problem_type,
+        problem_type=_problem_type(task),
         pooling=model.pooling,
         max_length=model.max_length,
         dropout=model.dropout,
@@ -125,14 +176,12 @@ def _narrow(model: Narrow, head: str, task: Task, seed: int) -> Network:
     )
 
 
-def _static(
-    model: Static, head: str, task: Task, seed: int, store: Store, engine: Engine
-) -> Network:
+def _static(model: Static, head: str, task: Task, seed: int, material: Material) -> Network:
     teacher = load_encoder(model.of, pooling=model.pooling, max_length=model.max_length)
     encoder = distil_static(
         teacher,
-        store=store,
-        engine=engine,
+        store=material.store,
+        engine=material.engine(),
         dim=model.dim,
         weighting=model.weighting,
         max_length=model.max_length,
@@ -140,12 +189,26 @@ def _static(
     return Network.for_text(encoder, {head: _head(model.dim, model, task, seed)}).eval()
 
 
-def _head(dim: int, model: Neural, task: Task, seed: int) -> LinearHead:
+def _columns(model: Columns, head: str, task: Task, seed: int, material: Material) -> Network:
+    encoder = open_columns(model, material.field_rows)
+    fusion = model.fused_by.build(encoder.columns, seed)
+    heads = {head: _head(fusion.dim, model, task, seed)}
+    return Network({"columns": encoder}, heads, fusion).eval()
+
+
+def _head(dim: int, model: Neural, task: Task, seed: int) -> Head:
+    if task.kind == "matching":
+        return PairHead(dim)
     return LinearHead(
         dim,
         task.outputs,
         model.dropout,
         seed,
         labels=task.label_names,
-        problem_type=task.problem_type,
+        problem_type=_problem_type(task),
     )
+
+
+def _problem_type(task: Task) -> ProblemType:
+    """What transformers calls the task; of one with a head of its own it does not matter."""
+    return task.problem_type or "single_label_classification"

@@ -14,7 +14,7 @@ from transfuse.objectives import OBJECTIVES, Objective, Target, Tasks, rows_of
 from transfuse.recipe import spec_of
 from transfuse.tasks import TASKS, Task
 from transfuse.training import Training, streams_of
-from transfuse.transfer.choices import MODELS, Folders, Model, TableChoice
+from transfuse.transfer.choices import MODELS, Columns, Folders, Model, TableChoice
 from transfuse.transfer.stages import STAGES
 from transfuse.transfer.task_data import TaskData
 from transfuse.transfer.zero_shot import ZeroShot
@@ -118,7 +118,9 @@ class Plan:
             "name": self.name,
             "title": self.title,
             "description": self.description,
-            "model": spec_of(MODELS, self.model),
+            "model": self.model.spec()
+            if isinstance(self.model, Columns)
+            else spec_of(MODELS, self.model),
             "data": self._data(),
             "clean": _changed(self.clean),
             "split": _changed(self.split),

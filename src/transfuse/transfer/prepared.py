@@ -1,10 +1,8 @@
 """From a plan's data choices to tables that are read, cleaned and split: once per study."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transfuse.data import (
     DataCard,
@@ -19,7 +17,7 @@ from transfuse.data import (
     split,
 )
 from transfuse.errors import DataError, Problem
-from transfuse.tasks import Task, task_for
+from transfuse.tasks import task_for
 from transfuse.transfer.domains import Domain, Prepared
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.several import joined
@@ -51,9 +49,9 @@ def prepare(plan: Plan) -> Prepared:
     notes: list[str] = []
     target_table, target_card = _cleaned(plan, "target", notes)
     target_table, parts = _with_fixed_parts(plan, target_table, notes)
-    task = (plan.task or task_for(_labels(target_table, parts.train))).fit(
-        _labels(target_table, parts.train), f"{target_table.name} (training rows)"
-    )
+    learnt = target_table.take(parts.train)
+    chosen = plan.task or task_for(learnt.labels())
+    task = chosen.fit(chosen.values(learnt), f"{target_table.name} (training rows)")
     if not len(parts.test):
         raise DataError(
             Problem(
@@ -63,7 +61,7 @@ def prepare(plan: Plan) -> Prepared:
                 "Raise `split.test` above 0, or name a table under `data.test`.",
             )
         )
-    target = Domain(target_table, parts, _encode(task, target_table), task)
+    target = Domain(target_table, parts, task.targets(target_table), task)
     tested = target_table.take(parts.test)
     inside = overlap(target_table.take(parts.train), tested)
     cards = {
@@ -90,13 +88,15 @@ def _cleaned(
     plan: Plan, use: str, notes: list[str], *, labelled: bool = True
 ) -> tuple[Table, DataCard]:
     table = load_table(plan.data[use])
-    if labelled and not table.schema.has(Role.LABEL):
+    role = Role.LABEL if plan.task is None else plan.task.answers
+    answered = table.schema.has(role) if plan.task is None else plan.task.answered(table)
+    if labelled and not answered:
         raise DataError(
             Problem(
                 table.name,
-                f"has no label column among {', '.join(table.dataset.column_names)}",
+                f"has no {role} column among {', '.join(table.dataset.column_names)}",
                 "labelled rows",
-                f"Name it in the recipe: data.{use}.label.",
+                f"Name it in the recipe: data.{use}.{role}.",
             )
         )
     notes.extend(f"{use}: {note}" for note in table.notes)
@@ -104,15 +104,6 @@ def _cleaned(
     if not len(table):
         raise DataError(Problem(table.name, "no row is left after cleaning", "labelled rows"))
     return table, make_card(table, report)
-
-
-def _labels(table: Table, rows: NDArray[np.int64]) -> list[Any]:
-    labels = table.labels()
-    return [labels[row] for row in rows]
-
-
-def _encode(task: Task, table: Table) -> NDArray[Any]:
-    return task.encode(table.labels(), table.name)
 
 
 def _with_fixed_parts(plan: Plan, table: Table, notes: list[str]) -> tuple[Table, Split]:
@@ -177,10 +168,10 @@ def _source_domain(
     table, shared = _unscored(table, target, "source", notes)
     shares = Splitting(test=min(plan.split.test, _SOURCE_TEST), validation=0.0)
     parts = split(table, shares, _SPLIT_SEED)
-    labels = _labels(table, parts.train)
     kind = type(plan.task) if plan.task is not None else type(target.task)
-    fitted = kind().fit(labels, f"{table.name} (training rows)")
+    learnt = table.take(parts.train)
+    fitted = kind().fit(kind().values(learnt), f"{table.name} (training rows)")
     if set(fitted.label_names) <= set(target.task.label_names) and fitted.kind == target.task.kind:
         # The same labels: one head answers for both, in the target's order.
         fitted = target.task
-    return Domain(table, parts, _encode(fitted, table), fitted), shared
+    return Domain(table, parts, fitted.targets(table), fitted), shared

@@ -18,6 +18,7 @@ from transfuse.recipe import build, build_options, nearest, put, steps_of
 from transfuse.tasks import TASKS
 from transfuse.training import Training
 from transfuse.transfer.choices import MODELS, Folders, Model, Pretrained, TableChoice, Tfidf
+from transfuse.transfer.columns import read_columns
 from transfuse.transfer.consistency import inconsistencies
 from transfuse.transfer.plan import Plan
 from transfuse.transfer.stages import STAGES
@@ -106,6 +107,8 @@ def _model(spec: Any, path: str) -> Model:
         )
     if isinstance(spec, Mapping) and "name" in spec:
         return build_options(Pretrained, spec, path)
+    if isinstance(spec, Mapping) and "columns" in spec:
+        return read_columns(spec, path)
     if isinstance(spec, Mapping) and isinstance(spec.get("folders"), (list, tuple)):
         return build_options(Folders, spec, path)
     if isinstance(spec, str) and spec not in MODELS:

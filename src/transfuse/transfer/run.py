@@ -55,6 +55,9 @@ class Outcome:
     rows: Rows
     """The rows that were learnt from, by stream."""
 
+    ablated: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Scores of the target's test rows by the columns that were left; see `Trained.ablated`."""
+
     chosen: Mapping[str, Any] = field(default_factory=dict)
     """What a search has chosen, by the path in the recipe."""
 
@@ -115,28 +118,29 @@ def run_once(
     source_scores = None
     if workspace.prepared.source is not None and workspace.prepared.shared_head:
         source_scores = trained.rows("source", workspace.prepared.source.parts.test)
-    some_texts = target.table.take(tested[:_ASKED]).texts()
+    ablated = trained.ablated("target", tested)
+    some_rows = target.table.take(tested[:_ASKED]).inputs(trained.reads)
     trained.finish(plan, folder / DELTA if folder is not None and writes() else None)
     # A recipe that learns without labels of the target is not calibrated by any either.
     asked = checked if plan.reads_labels else checked[:0]
     metrics, temperature = measured(workspace.prepared, scores, asked, source_scores)
     if trained.fitted is not None:
         metrics |= trained.fitted.choice
-    costs = _costs(trained, meter, some_texts)
+    costs = _costs(trained, meter, some_rows)
     prints = {name: digest(target, chosen) for name, chosen in _parts(target).items()}
     for learnt in plan.streams[:1]:
         prints["learnt"] = digest(workspace.prepared.domain(learnt), rows[learnt])
     card = Scorecard(metrics, costs, temperature, len(tested), prints)
-    return Outcome(plan, trained, card, scores, checked, source_scores, rows)
+    return Outcome(plan, trained, card, scores, checked, source_scores, rows, ablated)
 
 
-def _costs(trained: Trained, meter: CostMeter, texts: Sequence[str]) -> dict[str, float]:
+def _costs(trained: Trained, meter: CostMeter, rows: Sequence[Any]) -> dict[str, float]:
     return {
         "trained_parameters": float(trained.trained_parameters),
         "total_parameters": float(trained.total_parameters),
         "seconds": meter.seconds,
         "peak_memory_mb": meter.peak_memory_mb,
-        **answering_costs(trained.texts, texts),
+        **answering_costs(trained.read, rows),
     }
 
 
@@ -155,7 +159,9 @@ def _of_tasks(
         for name, domain in prepared.tasks.items()
         if name in rows
     }
-    some_texts = prepared.target.table.take(prepared.target.parts.test[:_ASKED]).texts()
+    some_rows = prepared.target.table.take(prepared.target.parts.test[:_ASKED]).inputs(
+        trained.reads
+    )
     trained.finish(plan, folder / DELTA if folder is not None and writes() else None)
     tasks = {}
     for name, (scores, checked) in answers.items():
@@ -165,7 +171,7 @@ def _of_tasks(
         prints["learnt"] = digest(domain, rows[name])
         card = Scorecard(metrics, {}, temperature, len(domain.parts.test), prints)
         tasks[name] = TaskOutcome(card, scores, checked)
-    card = joint_card(prepared, tasks, _costs(trained, meter, some_texts))
+    card = joint_card(prepared, tasks, _costs(trained, meter, some_rows))
     first = next(iter(tasks.values()))
     return Outcome(
         plan, trained, card, first.scores, first.validation_scores, None, rows, tasks=tasks

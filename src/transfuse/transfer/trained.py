@@ -1,16 +1,27 @@
-"""A trained model as the rest of Transfuse sees it: texts or rows in, scores out."""
+"""A trained model as the rest of Transfuse sees it: rows in, scores out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.answering import ClassicalModel, Kept, ModelFolder
 from transfuse.answering.members import parameters_of
+from transfuse.data import Role
 from transfuse.errors import ModelError, Problem
-from transfuse.models import Feed, Feeds, Inference, Network, read_inputs
+from transfuse.models import (
+    Feed,
+    Feeds,
+    Inference,
+    Inputs,
+    JoinedEncoder,
+    JoinedRows,
+    Network,
+    read_inputs,
+)
 from transfuse.tasks import Task
 from transfuse.training import Fitted
 from transfuse.transfer.plan import Plan
@@ -30,9 +41,23 @@ class Trained(ABC):
     total_parameters: int
     fitted: Fitted | None = None
 
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """The roles of the columns that it reads. Default: text."""
+        return (Role.TEXT,)
+
     @abstractmethod
     def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
         """Scores for rows of a domain, [n, outputs]."""
+
+    def ablated(self, domain: str, rows: NDArray[np.int64]) -> dict[str, Scores]:
+        """Scores for rows of a domain with some of the columns taken away.
+
+        Returns:
+            Scores by the columns that are left, their names put together with +: each alone, all
+            but each, and none. Nothing for a model that reads one column.
+        """
+        return {}
 
     def finish(self, plan: Plan, folder: Path | None) -> None:
         """Bring the model into the form in which it is kept and answers.
@@ -44,8 +69,8 @@ class Trained(ABC):
         return
 
     @abstractmethod
-    def texts(self, texts: Sequence[str]) -> Scores:
-        """Scores for texts of no domain, [n, outputs]."""
+    def read(self, rows: Sequence[Any]) -> Scores:
+        """Scores for rows of no domain, as `Table.inputs` gives them, [n, outputs]."""
 
 
 class TrainedClassical(Trained):
@@ -58,11 +83,12 @@ class TrainedClassical(Trained):
 
     def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
         """See `Trained.rows`."""
-        return self.texts(self._workspace.prepared.domain(domain).table.take(rows).texts())
+        table = self._workspace.prepared.domain(domain).table.take(rows)
+        return self.read(table.inputs(self.reads))
 
-    def texts(self, texts: Sequence[str]) -> Scores:
-        """See `Trained.texts`."""
-        return self._model.scores(texts)
+    def read(self, rows: Sequence[str]) -> Scores:
+        """See `Trained.read`."""
+        return self._model.scores(rows)
 
 
 class TrainedNetwork(Trained):
@@ -97,9 +123,31 @@ class TrainedNetwork(Trained):
         inputs = space.inputs(self._network.encoder, domain, rows)
         return self._scores(self._feeds.feed(inputs), domain)
 
-    def texts(self, texts: Sequence[str]) -> Scores:
-        """See `Trained.texts`."""
-        inputs = read_inputs(self._network.encoder, texts)
+    def ablated(self, domain: str, rows: NDArray[np.int64]) -> dict[str, Scores]:
+        """See `Trained.ablated`; what is taken away is as if no row had it."""
+        encoder = self._network.encoder
+        if not isinstance(encoder, JoinedEncoder) or len(encoder.columns) < 2:
+            return {}
+        inputs = self._workspace.inputs(encoder, domain, rows)
+        assert isinstance(inputs.tokens, JoinedRows)
+        names = [column.name for column in encoder.columns]
+        left: list[tuple[str, ...]] = [(name,) for name in names]
+        left += [tuple(other for other in names if other != name) for name in names]
+        found = {}
+        for some in dict.fromkeys([*left, ()]):
+            rest = inputs.tokens.without(set(names).difference(some))
+            feed = self._feeds.feed(Inputs(rest, inputs.keys))
+            found["+".join(some)] = self._scores(feed, domain)
+        return found
+
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """See `Trained.reads`."""
+        return self._network.encoder.reads
+
+    def read(self, rows: Sequence[Any]) -> Scores:
+        """See `Trained.read`."""
+        inputs = read_inputs(self._network.encoder, rows)
         return self._scores(Feeds(self._network).feed(inputs), "target")
 
     def finish(self, plan: Plan, folder: Path | None) -> None:
@@ -137,20 +185,26 @@ class TrainedFolder(Trained):
 
     def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
         """See `Trained.rows`."""
-        return self.texts(self._workspace.prepared.domain(domain).table.take(rows).texts())
+        table = self._workspace.prepared.domain(domain).table.take(rows)
+        return self.read(table.inputs(self.reads))
 
-    def texts(self, texts: Sequence[str]) -> Scores:
-        """See `Trained.texts`."""
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """See `Trained.reads`."""
+        return self._opened.reads
+
+    def read(self, rows: Sequence[Any]) -> Scores:
+        """See `Trained.read`."""
         task = self._workspace.prepared.target.task
-        return aligned(self.own(texts), self.task, task)
+        return aligned(self.own(rows), self.task, task)
 
-    def own(self, texts: Sequence[str]) -> Scores:
+    def own(self, rows: Sequence[Any]) -> Scores:
         """Scores over the model's own labels, of which the rows may have only some.
 
         Args:
-            texts: The texts.
+            rows: The rows.
         """
-        return self._opened.scores(texts)
+        return self._opened.scores(rows)
 
 
 def aligned(scores: Scores, have: Task, want: Task) -> Scores:

@@ -88,11 +88,12 @@ class TrainedEntailment(Trained):
 
     def rows(self, domain: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """See `Trained.rows`."""
-        return self.texts(self._workspace.prepared.domain(domain).table.take(rows).texts())
+        table = self._workspace.prepared.domain(domain).table.take(rows)
+        return self.read(table.inputs(self.reads))
 
-    def texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """See `Trained.texts`."""
-        return self._model.scores(texts)
+    def read(self, rows: Sequence[str]) -> NDArray[np.float64]:
+        """See `Trained.read`."""
+        return self._model.scores(rows)
 
 
 def _entailing(

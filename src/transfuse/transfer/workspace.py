@@ -4,12 +4,13 @@ A run asks for an encoder and gets a copy of its own; nothing that a run does re
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfuse.data import Augmenting
+from transfuse.data import Augmenting, Records, Role
 from transfuse.models import (
     Encoder,
     Fusion,
@@ -23,7 +24,7 @@ from transfuse.training import Engines
 from transfuse.training.teachers import Teacher, open_teacher
 from transfuse.transfer.choices import Neural
 from transfuse.transfer.domains import Prepared
-from transfuse.transfer.networks import open_for_tasks, open_network
+from transfuse.transfer.networks import Material, open_for_tasks, open_network
 
 __all__ = ["Engines", "Workspace"]
 
@@ -59,7 +60,19 @@ class Workspace:
         return copy.deepcopy(self._networks[key])
 
     def _load(self, model: Neural, heads: Mapping[str, Task], seed: int) -> Network:
-        return open_network(model, heads, seed, self.store, lambda: self.engines.encode)
+        return open_network(model, heads, seed, self._material)
+
+    @property
+    def _material(self) -> Material:
+        reads = self.prepared.target.table.reads
+        return Material(reads, self.store, lambda: self.engines.encode, self._field_rows)
+
+    def _field_rows(self) -> Sequence[Any]:
+        """The structured columns of the target's training rows."""
+        target = self.prepared.target
+        found = target.table.take(target.parts.train).inputs((Role.FIELDS,))
+        assert isinstance(found, Records)
+        return found.parts[Role.FIELDS]
 
     def task_network(
         self, model: Neural, heads: Mapping[str, Task], fusion: Fusion | None, seed: int
@@ -72,7 +85,7 @@ class Workspace:
             fusion: What stands between encoder and heads. Default: nothing.
             seed: Seed of all weights that are drawn.
         """
-        return open_for_tasks(model, heads, fusion, seed, self.store, lambda: self.engines.encode)
+        return open_for_tasks(model, heads, fusion, seed, self._material)
 
     def of_task(self, name: str) -> "Workspace":
         """The material of one of several tasks alone."""
@@ -88,8 +101,8 @@ class Workspace:
         """
         kept = (domain, encoder.preprocessing)
         if kept not in self._inputs:
-            texts = self.prepared.domain(domain).table.texts()
-            self._inputs[kept] = read_inputs(encoder, texts)
+            table = self.prepared.domain(domain).table
+            self._inputs[kept] = read_inputs(encoder, table.inputs(encoder.reads))
         return self._inputs[kept].take(rows)
 
     def variants(
@@ -109,8 +122,8 @@ class Workspace:
             augmenting: How texts are varied.
             seed: The run's seed.
         """
-        texts = self.prepared.domain(domain).table.take(rows).texts()
-        return tuple(read_inputs(encoder, copy) for copy in augmenting.vary(texts, seed))
+        read = self.prepared.domain(domain).table.take(rows).inputs(encoder.reads)
+        return tuple(read_inputs(encoder, copy) for copy in augmenting.vary(read, seed))
 
     def teacher(self, name: str) -> Teacher:
         """A teacher, opened once.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from transfuse.data import seed_for
-from transfuse.models import Head, Network, StaticEncoder, TextEncoder, reinitialise
+from transfuse.models import Encoder, Head, Network
 from transfuse.tuning.base import Group, Stage, Tuning, head_group, layer_names
 
 __all__ = ["Full", "Scratch", "Top"]
@@ -49,8 +49,8 @@ class Scratch(Tuning):
         A head that came with the source model knows the source too.
         """
         for encoder in network.encoders.values():
-            assert isinstance(encoder, StaticEncoder | TextEncoder)
-            reinitialise(encoder, seed)
+            assert isinstance(encoder, Encoder)
+            encoder.reset(seed)
         for name, head in network.heads.items():
             assert isinstance(head, Head)
             head.reset(seed_for(seed, "head", name))

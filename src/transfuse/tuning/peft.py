@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
 from transfuse.errors import ModelError, Problem, RecipeError
-from transfuse.models import Network, TextEncoder
+from transfuse.models import Adaptable, Encoder, Network
 from transfuse.recipe.methods import nearest
 from transfuse.tuning.base import Group, Stage, Tuning, head_group, layer_names
 
@@ -20,8 +21,10 @@ __all__ = ["Dora", "Ia3", "Lora", "Peft", "Vera"]
 _SEE = "See the options in peft; methods that put prompts before the text are not for encoders."
 
 
-def _text_encoders(network: Network) -> list[TextEncoder]:
-    return [each for each in network.encoders.values() if isinstance(each, TextEncoder)]
+def _places(network: Network) -> list[Adaptable]:
+    """The backbones of the network."""
+    encoders = [each for each in network.encoders.values() if isinstance(each, Encoder)]
+    return [place for encoder in encoders for place in encoder.adaptable()]
 
 
 def _check_rank(rank: int) -> None:
@@ -64,11 +67,11 @@ class _Adapter(Tuning):
         from peft import PEFT_TYPE_TO_CONFIG_MAPPING, get_peft_model
 
         name = self.peft_type.upper()
-        if not _text_encoders(network):
+        if not _places(network):
             raise RecipeError(
                 Problem(
                     "tune",
-                    f"{name.lower()} adds to linear layers, and this model's encoder has none",
+                    f"{name.lower()} adds to a backbone's layers, and this model has none",
                     fix="Tune it by `full` or `frozen`, or take another model.",
                 )
             )
@@ -86,11 +89,11 @@ class _Adapter(Tuning):
             # And it asks transformers 5 for an attribute by its old name.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
             torch.manual_seed(seed)
-            for encoder in _text_encoders(network):
-                backbone: Any = encoder.backbone
+            for place in _places(network):
+                backbone = place.backbone
                 try:
                     config = known[name](**self._targets(backbone), **self.options)
-                    encoder.backbone = get_peft_model(backbone, config)
+                    place.put(get_peft_model(backbone, config))
                 except (KeyError, TypeError, ValueError) as error:
                     raise ModelError(
                         Problem(f"tune.{name.lower()}", f"peft: {error}", fix=_SEE)
@@ -103,19 +106,31 @@ class _Adapter(Tuning):
         if self.targets is not None:
             named = list(self.targets) if isinstance(self.targets, tuple) else self.targets
             return {"target_modules": named}
-        return {} if backbone.config.model_type in KNOWN else {"target_modules": "all-linear"}
+        config = getattr(backbone, "config", None)
+        if config is not None and config.model_type in KNOWN:
+            return {}
+        linear = [name for name, each in backbone.named_modules() if isinstance(each, nn.Linear)]
+        if linear and config is not None:
+            return {"target_modules": "all-linear"}
+        # peft knows a delta of whole convolutions only.
+        whole = [
+            name
+            for name, each in backbone.named_modules()
+            if isinstance(each, nn.Conv2d) and each.groups == 1
+        ]
+        return {"target_modules": linear + whole}
 
     def export(self, network: Network, folder: Path) -> None:
         """The delta as an adapter folder that plain `peft` loads onto the source model."""
-        for encoder in _text_encoders(network):
-            adapted: Any = encoder.backbone
-            adapted.save_pretrained(folder / "adapter")
+        places = _places(network)
+        for place in places:
+            within = folder / "adapter" if len(places) == 1 else folder / "adapter" / place.role
+            place.backbone.save_pretrained(within)
 
     def finish(self, network: Network) -> None:
         """Add the delta to the source weights, theta_target = theta_source + delta."""
-        for encoder in _text_encoders(network):
-            adapted: Any = encoder.backbone
-            encoder.backbone = adapted.merge_and_unload()
+        for place in _places(network):
+            place.put(place.backbone.merge_and_unload())
 
     def stages(self, network: Network) -> tuple[Stage, ...]:
         """One stage: what `peft` left trainable, and the head."""

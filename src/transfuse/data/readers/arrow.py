@@ -14,7 +14,7 @@ from transfuse.data.loaded import Loaded, ReadOptions
 from transfuse.data.readers.sink import Sink, stored_table
 from transfuse.errors import DataError, Problem
 
-__all__ = ["load_dataset", "load_folder", "load_hub", "load_parquet"]
+__all__ = ["is_saved", "load_dataset", "load_folder", "load_hub", "load_parquet"]
 
 
 def load_parquet(path: Path, options: ReadOptions) -> Loaded:
@@ -52,6 +52,11 @@ def load_parquet(path: Path, options: ReadOptions) -> Loaded:
     return Loaded(new_dataset(table), path.name)
 
 
+def is_saved(path: Path) -> bool:
+    """Whether a folder is one that `Dataset.save_to_disk` has written."""
+    return any((path / name).exists() for name in ("dataset_dict.json", "state.json"))
+
+
 def load_folder(path: Path, split: str | None) -> Loaded:
     """Opens a folder that `Dataset.save_to_disk` has written; it stays memory-mapped.
 
@@ -65,10 +70,10 @@ def load_folder(path: Path, split: str | None) -> Loaded:
     Raises:
         DataError: If the folder holds no dataset, or not that split.
     """
-    if not any((path / name).exists() for name in ("dataset_dict.json", "state.json")):
+    if not is_saved(path):
         names = sorted(child.name for child in path.iterdir())[:8]
         what = "a folder without a saved dataset" + (f"; it holds {', '.join(names)}" * bool(names))
-        expected = "a folder written by Dataset.save_to_disk, or a file"
+        expected = "a folder of pictures, one written by Dataset.save_to_disk, or a file"
         raise DataError(Problem(str(path), what, expected))
     try:
         found = datasets.load_from_disk(str(path))

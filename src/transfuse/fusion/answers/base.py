@@ -181,7 +181,9 @@ class AnswerFusion(Stage):
             table = table.append(extra)
         gathered = _gather(models, task, table, validation, tell)
         if self.reads_vectors:
-            gathered = replace(gathered, vectors=vectors_of(models[0], table.texts()))
+            gathered = replace(
+                gathered, vectors=vectors_of(models[0], table.inputs(models[0].reads))
+            )
         rule, told = self.choose(gathered, seed, tell)
         facts = _facts(gathered, rule) | told
         model = _without_idle(models, rule, task.label_names)
@@ -209,18 +211,18 @@ def _gather(
     models: Sequence[ModelFolder], task: Task, table: Table, validation: int, tell: Tell
 ) -> Gathered:
     """Ask every model about the rows, the first of which are validation rows."""
-    texts, names = table.texts(), names_of(models)
-    answers = np.empty((len(models), len(texts), task.outputs))
+    names = names_of(models)
+    answers = np.empty((len(models), len(table), task.outputs))
     known: dict[int, Array] = {}
     for place, model in enumerate(models):
-        if texts and id(model) not in known:
+        if len(table) and id(model) not in known:
             tell(f"answers of {names[place]}", place, len(models))
-            known[id(model)] = model.scores(texts)
-        if texts:
+            known[id(model)] = model.scores(table.inputs(model.reads))
+        if len(table):
             found = known[id(model)]
             answers[place] = aligned_scores(found, model.task.label_names, task.label_names)
     tell("answers", len(models), len(models))
-    targets = task.encode(table.labels(), table.name) if texts else np.empty(0)
+    targets = task.targets(table) if len(table) else np.empty(0)
     return Gathered(names, task, answers, targets, table.groups(), validation)
 
 

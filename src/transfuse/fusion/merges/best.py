@@ -149,7 +149,7 @@ class _Scored:
 
     def __init__(self, task: Task, table: Table) -> None:
         self._task, self._texts = task, table.texts()
-        self.targets = task.encode(table.labels(), table.name)
+        self.targets = task.targets(table)
         self.rows: dict[str, NDArray[np.float64]] = {}
         self.points: list[Point] = []
 

@@ -58,7 +58,7 @@ class WeMoE(Stage):
         model = self._apart(work)
         table = evidence.train.take(work.rows(self.rows))
         texts = table.texts()
-        targets = work.family.task.encode(table.labels(), table.name)
+        targets = work.family.task.targets(table)
         chances = []
         for number, member in enumerate(models):
             chances.append(_chances(member, texts, targets, work.family.task))

@@ -137,7 +137,7 @@ class Work:
                     "Set `split.validation`, or give the coefficient.",
                 )
             )
-        return self.family.task.encode(table.labels(), table.name)
+        return self.family.task.targets(table)
 
     @cached_property
     def _feed(self) -> Feed:

@@ -1,0 +1,331 @@
+"""Image encoders of any `AutoModel` vision kind behind the `Encoder` interface."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Self, cast
+
+import torch
+from torch import nn
+from transformers import AutoModel
+
+from transfuse.data.schema import Role
+from transfuse.models.anatomy import evaluating
+from transfuse.models.backbone import pooler_options
+from transfuse.models.copies import Held, copied_as
+from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
+from transfuse.models.images.anatomy import examine_images, run_images
+from transfuse.models.images.batch_norm import (
+    BatchNorm,
+    check_batch_norm,
+    fold,
+    measure,
+    normalisers,
+)
+from transfuse.models.images.pooling import ImagePooling, pool_images
+from transfuse.models.images.processing import Processing
+from transfuse.models.images.resume import as_tokens, resuming_images, run_images_until
+from transfuse.models.images.rows import WaitingPictures, pixels_of
+from transfuse.models.quiet import quiet_loading
+from transfuse.models.source import seeded
+
+__all__ = ["ImageEncoder"]
+
+_PATCH = 16
+_PROBE_ROWS = 3
+_MOMENTUM = 0.1
+
+# What a config says besides the computation itself.
+_NOT_COMPUTED = frozenset(
+    {
+        *("_name_or_path", "_attn_implementation", "architectures", "dtype", "torch_dtype"),
+        *("id2label", "label2id", "num_labels", "problem_type", "finetuning_task", "transfuse"),
+        *("transformers_version", "return_dict", "output_attentions", "output_hidden_states"),
+    }
+)
+
+
+class ImageEncoder(Encoder):
+    """A vision backbone with the processing of its pictures.
+
+    Args:
+        backbone: The model without a head.
+        config: The config it was built from.
+        processing: How a picture becomes pixels; its size is the encoder's.
+        pooling: Which vector stands for a picture. Default: the backbone's own, or else the first
+            token, or the mean over the map.
+        batch_norm: What becomes of BatchNorm's statistics in training: `frozen`, `adapted` or
+            `recomputed`; see `batch_norm.py`. Default `frozen`.
+
+    Raises:
+        ModelError: For an unknown choice, or a size that the backbone cannot read.
+    """
+
+    reads = (Role.IMAGE,)
+    _factor: torch.Tensor
+    _offset: torch.Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        config: Any,
+        processing: Processing,
+        *,
+        pooling: ImagePooling | None = None,
+        batch_norm: BatchNorm = "frozen",
+    ) -> None:
+        super().__init__()
+        check_batch_norm(batch_norm)
+        self.backbone = backbone
+        self.config = config
+        self._processing = Held(processing)
+        self._kind = type(backbone).__name__
+        self.batch_norm: BatchNorm = batch_norm
+        self.anatomy = examine_images(backbone, processing.size, trained_size=_trained_size(config))
+        self.depth = 1 + len(self.anatomy.blocks)
+        self.pooling: ImagePooling = pooling or self.anatomy.pooling
+        self._from_scratch = False
+        self._resumes: dict[int, bool] = {0: True}
+        self._folds: bool | None = None
+        for name, values in (("factor", processing.factor), ("offset", processing.offset)):
+            column = torch.tensor(values).reshape(3, 1, 1)
+            self.register_buffer(f"_{name}", column, persistent=False)
+        with evaluating(self):
+            first = {name: part[:1] for name, part in self.probe_batch().items()}
+            self.dim = self(first).pooled.shape[-1]
+
+    @property
+    def processing(self) -> Processing:
+        """How a picture becomes pixels; copies of the encoder share it."""
+        return self._processing.value
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures that the backbone reads, in pixels."""
+        return self.processing.size
+
+    @cached_property
+    def preprocessing(self) -> str:
+        """See `Encoder.preprocessing`."""
+        return hashlib.blake2b(self.processing.name.encode(), digest_size=16).hexdigest()
+
+    def layers(self) -> list[list[nn.Module]]:
+        """See `Encoder.layers`; a backbone without a row of blocks is one layer."""
+        before, blocks = list(self.anatomy.before), self.anatomy.blocks
+        after = list(self.anatomy.after)
+        return [before, *[[block] for block in blocks[:-1]]] + (
+            [[blocks[-1], *after]] if blocks else []
+        )
+
+    def preprocess(self, rows: Sequence[Any]) -> WaitingPictures:
+        """See `Encoder.preprocess`; nothing is opened yet."""
+        return WaitingPictures(rows, (-(-self.size // _PATCH)) ** 2)
+
+    def collate(self, rows: Any) -> Batch:
+        """See `Encoder.collate`; pictures are decoded here, in threads.
+
+        Returns:
+            `pixels`, uint8 [n, 3, H, W]; float32 and normalised where transformers' processor
+            did the work.
+
+        Raises:
+            DataError: For pictures that cannot be decoded, by row.
+        """
+        pictures = rows.pictures if isinstance(rows, WaitingPictures) else list(rows)
+        processing = self.processing
+        return {
+            "pixels": pixels_of(pictures, processing.pixels, processing.size, processing.needed)
+        }
+
+    def forward(self, batch: Batch, from_layer: int = 0) -> Encoded:
+        """See `Encoder.forward`; `pixels` are uint8, or float and normalised.
+
+        Raises:
+            ValueError: If the batch lacks what `from_layer` needs.
+        """
+        if from_layer == 0:
+            output = run_images(self.backbone, self._ready(batch["pixels"]), self.anatomy.options)
+            return self._encoded(output)
+        hidden = batch.get("hidden")
+        if hidden is None or not 0 < from_layer < self.depth:
+            raise ValueError(
+                f"expected a batch with `hidden` and from_layer from 1 to {self.depth - 1}, "
+                f"got from_layer={from_layer} and {sorted(batch)}"
+            )
+        nothing = hidden.new_zeros(()).expand(len(hidden), 3, self.size, self.size)
+        with resuming_images(self.anatomy, from_layer - 1, hidden):
+            return self._encoded(run_images(self.backbone, nothing, self.anatomy.options))
+
+    def prefix(self, batch: Batch, layers: int) -> torch.Tensor:
+        """See `Encoder.prefix`; a map gives one vector for each place."""
+        if not 0 < layers <= self.depth:
+            raise ValueError(f"expected layers from 1 to {self.depth}, got {layers}")
+        block = layers - 1 if layers < self.depth else len(self.anatomy.blocks)
+        with evaluating(self.backbone):
+            pixels = self._ready(batch["pixels"])
+            return run_images_until(self.backbone, self.anatomy, block, pixels).contiguous()
+
+    def can_resume(self, layers: int) -> bool:
+        """See `Encoder.can_resume`; tried at the first question, on a few pictures.
+
+        Output that holds more numbers than the picture is not worth keeping: False.
+        """
+        if layers not in self._resumes:
+            self._resumes[layers] = self._try_resume(layers)
+        return self._resumes[layers]
+
+    def probe_batch(self) -> Batch:
+        """See `Encoder.probe_batch`; noise, the same each time."""
+        shape = (_PROBE_ROWS, self.size, self.size, 3)
+        generator = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        return {"pixels": pixels.permute(0, 3, 1, 2).to(self._factor.device)}
+
+    def fingerprint(self, layers: int) -> str:
+        """See `Encoder.fingerprint`; BatchNorm's statistics count as weights."""
+        settings = {
+            "kind": self._kind,
+            "config": {
+                name: value
+                for name, value in self.config.to_dict().items()
+                if name not in _NOT_COMPUTED
+            },
+            "preprocessing": self.preprocessing,
+            "layers": layers,
+            "pooling": self.pooling if layers >= self.depth else None,
+        }
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        for module in (module for layer in self.layers()[:layers] for module in layer):
+            for name, value in module.state_dict().items():
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+                flat = value.detach().cpu().contiguous().reshape(-1)
+                digest.update(flat.view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def reset(self, seed: int) -> None:
+        """See `Encoder.reset`; BatchNorm starts with no statistics, and they are adapted."""
+        pooler = getattr(self.backbone, "pooler", None) is not None
+        with seeded(seed), quiet_loading():
+            fresh = AutoModel.from_config(self.config, **pooler_options(self.config, pooler))
+        self.backbone.load_state_dict(fresh.state_dict())
+        self._from_scratch = True
+        for layer in normalisers(self.backbone):
+            layer.momentum = _MOMENTUM
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, in which BatchNorm does what `batch_norm` says."""
+        super().train(mode)
+        if self.batch_norm == "frozen" and not self._from_scratch:
+            for layer in normalisers(self.backbone):
+                layer.eval()
+        return self
+
+    @property
+    def finishes(self) -> bool:
+        """See `Encoder.finishes`."""
+        return self.batch_norm == "recomputed" and bool(normalisers(self.backbone))
+
+    def finish(self, batches: Iterable[Batch]) -> None:
+        """See `Encoder.finish`: measures BatchNorm's statistics with the final weights."""
+        learning = [
+            layer
+            for modules in self.layers()
+            for layer in (norm for module in modules for norm in normalisers(module))
+            if any(weight.requires_grad for part in modules for weight in part.parameters())
+        ]
+        if self.finishes and learning:
+            # One row alone cannot be normalised by itself.
+            several = (batch for batch in batches if len(batch["pixels"]) > 1)
+            measure(self, learning, several, self)
+
+    def adaptable(self) -> list[Adaptable]:
+        """See `Encoder.adaptable`."""
+        return [Adaptable(self, "backbone", Role.IMAGE)]
+
+    def set_attention(self, attention: str) -> bool:
+        """See `Encoder.set_attention`; a backbone without attention has nothing to switch."""
+        if attention == self.attention:
+            return True
+        backbone = cast(Any, self.backbone)
+        try:
+            backbone.get_correct_attn_implementation(attention)
+        except (AttributeError, ValueError):
+            return False
+        with quiet_loading():
+            backbone.set_attn_implementation(attention)
+        return self.attention == attention
+
+    @property
+    def attention(self) -> str:
+        """How attention is computed now; see `TextEncoder.attention`."""
+        return str(getattr(self.config, "_attn_implementation", None) or "eager")
+
+    def copied_as(self, dtype: torch.dtype) -> Self:
+        """See `Encoder.copied_as`; BatchNorm is folded into the convolutions before it.
+
+        Folding is exact up to rounding; it is tried once, and left where it is not.
+        """
+        copy = copied_as(self, torch.float32)
+        if self._folded():
+            fold(copy.backbone, self.anatomy.folds)
+        copy = copied_as(copy, dtype)
+        for part in copy.backbone.modules():
+            if isinstance(part, nn.Conv2d):
+                weight = part.weight.contiguous(memory_format=torch.channels_last)
+                part.weight = nn.Parameter(weight, requires_grad=False)
+        # Those that could not be folded: torch has no arithmetic for 16-bit ones.
+        for layer in normalisers(copy.backbone):
+            layer.float()
+        return copy
+
+    def _folded(self) -> bool:
+        if self._folds is None:
+            self._folds = bool(self.anatomy.folds) and self._try_fold()
+        return self._folds
+
+    def _try_fold(self) -> bool:
+        copy = copied_as(self, torch.float32)
+        fold(copy.backbone, self.anatomy.folds)
+        with evaluating(self):
+            batch = self.probe_batch()
+            plain, folded = self(batch), copy(batch)
+        return close(plain.pooled.float(), folded.pooled)
+
+    def _ready(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pictures in the backbone's number type."""
+        if not pixels.is_floating_point():
+            pixels = pixels.float() * self._factor + self._offset
+        dtype = next(self.backbone.parameters()).dtype
+        return pixels.to(dtype=dtype, memory_format=torch.channels_last)
+
+    def _encoded(self, output: Any) -> Encoded:
+        tokens = as_tokens(output.last_hidden_state)
+        extra = int(getattr(self.config, "num_register_tokens", None) or 0)
+        mask = torch.ones(tokens.shape[:2], dtype=torch.int64, device=tokens.device)
+        return Encoded(pool_images(output, self.pooling, extra), tokens, mask)
+
+    def _try_resume(self, layers: int) -> bool:
+        if not 0 < layers < self.depth:
+            return False
+        kept = 1
+        for side in self.anatomy.shapes[layers - 1]:
+            kept *= side
+        if kept > 3 * self.size**2:
+            return False
+        batch = self.probe_batch()
+        with evaluating(self):
+            plain = self(batch)
+            hidden = self.prefix(batch, layers)
+            resumed = self({"hidden": hidden}, from_layer=layers)
+            assert plain.tokens is not None
+            assert resumed.tokens is not None
+            return close(plain.pooled, resumed.pooled) and close(plain.tokens, resumed.tokens)
+
+
+def _trained_size(config: Any) -> int | None:
+    size = getattr(config, "image_size", None)
+    if isinstance(size, list | tuple):
+        return int(size[0])
+    return None if size is None else int(size)

@@ -1,0 +1,171 @@
+"""Networks of several columns to folders and back.
+
+Each encoder is a folder of its own, `text`, `image` …, that opens as any other model of its kind
+does; fusion and heads are `columns.safetensors` beside them, and `config.json` says how they belong
+together.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from transfuse.errors import ModelError, Problem
+from transfuse.models.columns import COLUMN_FUSIONS, FusedColumns, PairHead
+from transfuse.models.encoder import Encoder
+from transfuse.models.heads import Head, LinearHead
+from transfuse.models.joined.encoder import JoinedEncoder
+from transfuse.models.joined.parts import load_part, save_part
+from transfuse.models.network import Network
+from transfuse.models.source import Attention
+from transfuse.recipe.methods import build, spec_of
+
+__all__ = ["is_joined", "load_joined", "save_joined"]
+
+_KIND = "transfuse-columns"
+_CONFIG = "config.json"
+_WEIGHTS = "columns.safetensors"
+
+
+def is_joined(folder: Path) -> bool:
+    """Whether a folder holds a network of several columns.
+
+    Args:
+        folder: The folder.
+    """
+    config = folder / _CONFIG
+    return (
+        (folder / _WEIGHTS).is_file() and config.is_file() and _read(config)["model_type"] == _KIND
+    )
+
+
+def save_joined(network: Network, folder: Path) -> None:
+    """Writes a network of several columns into a folder.
+
+    Args:
+        network: One `JoinedEncoder`, a fusion of columns and linear heads.
+        folder: Where to write; created if need be.
+
+    Raises:
+        ModelError: If the network has another shape, or an encoder cannot be written.
+    """
+    encoder, fusion = network.encoder, network.fusion
+    kinds = (LinearHead, PairHead)
+    heads = {name: head for name, head in network.heads.items() if isinstance(head, kinds)}
+    whole = isinstance(encoder, JoinedEncoder) and isinstance(fusion, FusedColumns)
+    if not whole or len(heads) < len(network.heads):
+        found = ", ".join(
+            type(each).__name__ for each in (encoder, fusion, *network.heads.values())
+        )
+        raise ModelError(
+            Problem("network", f"it is {found}", "several columns, their fusion and linear heads")
+        )
+    assert isinstance(encoder, JoinedEncoder)
+    assert isinstance(fusion, FusedColumns)
+    folder.mkdir(parents=True, exist_ok=True)
+    (name,) = network.encoders
+    told = {
+        "model_type": _KIND,
+        "name": name,
+        "columns": {
+            column: save_part(part, folder / column) for column, part in encoder.encoders()
+        },
+        "order": [column.name for column in encoder.columns],
+        "width": encoder.width,
+        "fusion": spec_of(COLUMN_FUSIONS, fusion.options),
+        "heads": [_head_told(name, head) for name, head in heads.items()],
+    }
+    text = json.dumps(told, indent=2, ensure_ascii=False)
+    (folder / _CONFIG).write_text(text, encoding="utf-8")
+    weights = {
+        name: weight.detach().cpu().contiguous().clone()
+        for name, weight in _own(fusion, heads).state_dict().items()
+    }
+    save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
+
+
+def load_joined(
+    folder: Path, *, attention: Attention = "auto", allow_pickle: bool = False
+) -> Network:
+    """Opens a folder that `save_joined` wrote.
+
+    Args:
+        folder: The folder.
+        attention: How attention is computed. Default `auto`: transformers' choice.
+        allow_pickle: Whether pickled weights of encoders may be read, with torch's restricted
+            reader. Default False.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        ModelError: If a part is missing or cannot be read.
+    """
+    told = _read(folder / _CONFIG)
+    parts: dict[str, Encoder] = {
+        column: load_part(
+            column,
+            folder / column,
+            told["columns"][column],
+            attention=attention,
+            allow_pickle=allow_pickle,
+        )
+        for column in told["order"]
+    }
+    encoder = JoinedEncoder(parts, told["width"])
+    fusion = build(COLUMN_FUSIONS, told["fusion"], f"{folder / _CONFIG}: fusion")
+    fused = fusion.build(encoder.columns, 0)
+    heads = {each["name"]: _head(fused.dim, each) for each in told["heads"]}
+    try:
+        _own(fused, heads).load_state_dict(load_file(folder / _WEIGHTS))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            Problem(str(folder / _WEIGHTS), f"the weights cannot be read: {said}")
+        ) from error
+    return Network({told["name"]: encoder}, heads, fused).eval()
+
+
+def _own(fusion: FusedColumns, heads: Mapping[str, Head]) -> nn.Module:
+    """What is neither of the encoders, under the names of its weights."""
+    own = nn.Module()
+    own.fusion = fusion
+    own.heads = nn.ModuleDict(heads)
+    return own
+
+
+def _head_told(name: str, head: LinearHead | PairHead) -> dict[str, Any]:
+    if isinstance(head, PairHead):
+        return {"name": name, "pairs": True}
+    return {
+        "name": name,
+        "outputs": head.outputs,
+        "labels": None if head.labels is None else list(head.labels),
+        "problem_type": head.problem_type,
+        "dropout": head.dropout.p,
+    }
+
+
+def _head(dim: int, told: Mapping[str, Any]) -> Head:
+    """The inverse of `_head_told`."""
+    if told.get("pairs"):
+        return PairHead(dim)
+    return LinearHead(
+        dim,
+        told["outputs"],
+        told["dropout"],
+        labels=told["labels"],
+        problem_type=told["problem_type"],
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(Problem(str(path), f"cannot be read: {error}")) from error
+    return {"model_type": None, **told}
