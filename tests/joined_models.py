@@ -26,6 +26,15 @@ RESNET: dict[str, Any] = {
     "downsample_in_first_stage": False,
 }
 
+VIT: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "image_size": SIZE,
+    "patch_size": 8,
+}
+
 Tiny = Callable[..., Path]
 
 
@@ -83,7 +92,7 @@ def some_records() -> Records:
     )
 
 
-def write_patches(path: Path, rows: int = 160, seed: int = 0, missing: float = 0.0) -> Path:
+def write_patches(path: Path, rows: int = 64, seed: int = 0, missing: float = 0.0) -> Path:
     """A table whose label is whether word and colour agree: neither alone says anything."""
     rng = np.random.default_rng(seed)
     folder = path.parent / f"{path.stem}-pictures"
@@ -108,3 +117,38 @@ def write_patches(path: Path, rows: int = 160, seed: int = 0, missing: float = 0
                     break
             file.write(json.dumps(line) + "\n")
     return path
+
+
+def save_tiny_image(folder: Path, seed: int = 0) -> Path:
+    """A tiny ViT as a folder of plain transformers: it has linear layers for adapters."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = transformers.ViTModel(transformers.ViTConfig(**VIT), add_pooling_layer=False)
+    model.save_pretrained(folder)
+    settings = json.dumps(default_settings(SIZE))
+    (folder / "preprocessor_config.json").write_text(settings, encoding="utf-8")
+    return folder
+
+
+def patch_recipe(folder: Path, text: Path, image: Path, **more: Any) -> dict[str, Any]:
+    """A recipe on `write_patches` that tiny encoders finish in a second or two."""
+    path = folder / "patches.jsonl"
+    if not path.exists():
+        write_patches(path)
+    recipe: dict[str, Any] = {
+        "name": "patches",
+        "model": {
+            "columns": {
+                "text": {"name": str(text), "pooling": "mean", "max_length": 16},
+                "image": str(image),
+                "fields": {"width": 8},
+            },
+            "fusion": {"gated": {"width": 16}},
+        },
+        "data": {"target": {"path": str(path), "text": "text", "image": "image", "label": "label",
+                            "fields": ["price", "colour"]}},
+        "split": {"test": 0.3, "validation": 0.1},
+        "tune": "frozen",
+        "train": {"epochs": 1, "batch_size": 16, "precision": "fp32"},
+    }  # fmt: skip
+    return recipe | more

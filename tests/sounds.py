@@ -1,6 +1,7 @@
 """Generated sounds of a few kinds, which tests of audio share."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,26 @@ def small_sound_model(kind: str) -> tuple[Any, Any, Any]:
         )
         extractor = transformers.Wav2Vec2FeatureExtractor()
     return transformers.AutoModel.from_config(config).eval(), config, extractor
+
+
+def save_small_resnet(folder: Path) -> Path:
+    """A folder with a tiny image model with random weights, for pictures of 32 pixels."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.ResNetConfig(
+        embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic"
+    )
+    transformers.utils.logging.disable_progress_bar()
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    settings = {
+        "image_processor_type": "ConvNextImageProcessor",
+        "size": {"shortest_edge": 32},
+        "crop_pct": 0.875,
+        "resample": 3,
+        "image_mean": [0.5, 0.4, 0.3],
+        "image_std": [0.2, 0.3, 0.4],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder

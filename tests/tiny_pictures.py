@@ -79,6 +79,10 @@ def shaken(model: Any) -> Any:
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            # Its gates halve what passes them.
+            gain = 2.0 if model.config.model_type == "efficientnet" else 1.0
+            torch.nn.init.constant_(module.weight, gain)
     for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):
             buffer.normal_(0.0, 0.3)
@@ -89,7 +93,7 @@ def shaken(model: Any) -> Any:
 
 def tiny_encoder(kind: str, size: int = 32, **options: Any) -> ImageEncoder:
     """An encoder of an architecture for pictures of 32 pixels."""
-    backbone = tiny_backbone(kind)
+    backbone = tiny_lite() if kind == "lite" else tiny_backbone(kind)
     processing = Processing.read(default_settings(size))
     return ImageEncoder(backbone, backbone.config, processing, **options).eval()
 

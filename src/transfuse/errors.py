@@ -13,6 +13,7 @@ __all__ = [
     "Problem",
     "RecipeError",
     "RunLockedError",
+    "StudyError",
     "TrainingError",
     "TransfuseError",
 ]
@@ -69,6 +70,10 @@ class ModelError(TransfuseError):
 
 class TrainingError(TransfuseError):
     """Training cannot go on, for instance because a loss is not finite."""
+
+
+class StudyError(TransfuseError):
+    """Some runs of a study failed; the others are done, compared and kept."""
 
 
 class RunLockedError(TransfuseError):

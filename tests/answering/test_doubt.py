@@ -37,6 +37,7 @@ class Model:
     temperature: float = 1.0
     training_keys: frozenset[bytes] = frozenset()
     model: Any = None
+    reads: tuple[Role, ...] = (Role.TEXT,)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         share = np.array([[float(text.split()[-1])] for text in texts])

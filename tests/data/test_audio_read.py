@@ -20,7 +20,7 @@ def test_a_folder_of_sounds_is_a_table_of_sounds(tmp_path: Path) -> None:
     assert isinstance(rows, Clips)
     assert len(rows) == 12
     assert table.class_counts == {"chirp": 3, "noise": 3, "pulses": 3, "tone": 3}
-    assert any("0.5 to 0.5 seconds long" in note for note in table.notes)
+    assert any("all 0.5 seconds long" in note for note in table.notes)
 
 
 def test_a_picture_among_sounds_does_not_make_a_folder_of_pictures(tmp_path: Path) -> None:
@@ -74,9 +74,9 @@ def test_all_bad_sounds_are_told_at_once(tmp_path: Path) -> None:
         read(folder)
     said = [(problem.where, problem.what) for problem in caught.value.problems]
     assert [where.split(", column")[0] for where, _ in said] == [
-        "sounds, noise/000.wav",
-        "sounds, tone/001.wav",
-        "sounds, tone/002.wav",
+        "sounds, noise/000.wav, row 5",
+        "sounds, tone/001.wav, row 14",
+        "sounds, tone/002.wav, row 15",
     ]
     assert said[0][1] == "an empty sound file"
     assert said[1][1] == "a truncated sound: 100 bytes are missing at the end"

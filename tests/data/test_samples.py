@@ -55,7 +55,7 @@ def serve(monkeypatch, tmp_path):
             path.write_bytes(content)
             return path
 
-        monkeypatch.setitem(SAMPLES, "news", replace(SAMPLES["news"], archive=archive))
+        monkeypatch.setitem(SAMPLES, "news", replace(SAMPLES["news"], archives=(archive,)))
         monkeypatch.setattr(archives, "fetch", fetched)
         return archive
 

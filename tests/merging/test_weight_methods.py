@@ -280,7 +280,9 @@ def test_dare_drops_its_share_and_makes_up_for_it() -> None:
         kept = merged != 0
         deviation = math.sqrt(density * (1 - density) / len(base))
         assert abs(kept.mean() - density) < 4 * deviation
-        np.testing.assert_allclose(merged[kept], model[kept] / density, rtol=1e-6)
+        # The chance is a whole number of 65,536ths, and that very chance is made up for.
+        share = round(density * 65_536) / 65_536
+        np.testing.assert_allclose(merged[kept], model[kept] / share, rtol=1e-6)
         # Neighbours, and the same places of other streams, are dropped independently.
         beside = np.corrcoef(kept[1:], kept[:-1])[0, 1]
         other = DareLinear(density=density, seed=1).combine("w", base, [model]) != 0
@@ -334,17 +336,39 @@ def split_mix(key: int, word: int) -> int:
     return mixed ^ mixed >> 31
 
 
-def test_dares_numbers_stay_for_ever() -> None:
+@pytest.mark.parametrize(("density", "bits", "least"), [(0.25, 8, 64), (0.1, 16, 6554)])
+def test_dares_numbers_stay_for_ever(density, bits, least) -> None:
     """A merge of today must be had again in a year: the stream is part of what is promised."""
     assert split_mix(0, 0) == 0xE220A8397B1DCDAF  # as its authors print it
     model = np.arange(1, 100_000, dtype=np.float32)
-    merged = DareLinear(density=0.25, scale=1, seed=3).combine("w", 0 * model, [model])
-    bits = np.append(model, np.float32(0)).view(np.uint64)
-    held = sum(bits.tolist()) % 2**64
+    merged = DareLinear(density=density, scale=1, seed=3).combine("w", 0 * model, [model])
+    middle = (len(model) - 1024) // 2
+    few = [*model[:1024], *model[middle : middle + 1024], *model[-1024:]]
+    held = sum(np.array(few, np.float32).view(np.uint32).tolist())
     key = int.from_bytes(blake2b(f"3 {held} 0 w".encode(), digest_size=8).digest(), "little")
-    for place in (0, 1, 2, 3, 4, 5, 50_001, 65_535, 65_536, 65_537, 99_998):
-        drawn = split_mix(key, place // 2) >> 32 * (place % 2) & 0xFFFFFFFF
-        assert (merged[place] != 0) == (drawn < 2**30)
+    each = 64 // bits
+    for place in (*range(40), 50_001, 65_535, 65_536, 65_537, 99_998):
+        drawn = split_mix(key, place // each) >> bits * (place % each) & (1 << bits) - 1
+        assert (merged[place] != 0) == (drawn < least)
+
+
+def test_dare_tells_models_apart_that_begin_alike() -> None:
+    """Models that differ in one weight alone drop apart, in whatever order they come."""
+    base = np.zeros(100_000, np.float32)
+    first = np.ones_like(base)
+    second = first.copy()
+    second[20_000] = 1.5
+    method = DareLinear(density=0.5, scale=1)
+    merged = method.combine("w", base, [first, second])
+    assert {float(value) for value in np.unique(merged)} >= {0.0, 2.0, 4.0}
+    np.testing.assert_array_equal(merged, method.combine("w", base, [second, first]))
+
+
+def test_the_smallest_density_keeps_a_little() -> None:
+    base = np.zeros(1_000_000, np.float32)
+    merged = DareLinear(density=1e-9, scale=1).combine("w", base, [base + 1])
+    assert 1 <= np.count_nonzero(merged) < 50
+    assert set(np.unique(merged)) == {0.0, 65_536.0}
 
 
 def test_model_stock_by_hand() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tiny_pictures import CONFIGS, photo, photos, tiny_encoder
 
+from tiny_pictures import CONFIGS, photo, photos, tiny_encoder
 from transfuse.data.rows import Preprocessed
 from transfuse.errors import DataError, ModelError
 from transfuse.models.encoder import close

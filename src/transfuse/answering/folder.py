@@ -25,6 +25,7 @@ from transfuse.answering.dynamic import DynamicModel
 from transfuse.answering.ensemble import Ensemble
 from transfuse.answering.entailment import EntailmentModel
 from transfuse.answering.exported import OnnxModel, OpenVinoModel
+from transfuse.answering.text_labels import TextLabels
 from transfuse.data import Role, Table
 from transfuse.errors import DataError, ModelError, Problem
 from transfuse.evaluation import Scorecard, apply_temperature, evaluate
@@ -49,6 +50,7 @@ _NETWORK = "network"
 KINDS: dict[str, type[Answerer]] = {
     "tfidf": ClassicalModel,
     "entailment": EntailmentModel,
+    "text_labels": TextLabels,
     "ensemble": Ensemble,
     "cascade": Cascade,
     "dynamic": DynamicModel,

@@ -67,6 +67,11 @@ class Stage(ABC):
     """Whether the training rows shape what it makes, so that the model has seen them. Default:
     yes."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that it reads beside the models and the rows. Default: none."""
+        return ()
+
     @abstractmethod
     def make(
         self, models: Sequence[ModelFolder], evidence: Evidence, seed: int, tell: Tell

@@ -32,8 +32,11 @@ def compress(
         typer.Argument(help='Stages, such as int8 or "prune_width: {keep: 0.5}". Default: search.'),
     ] = None,
     keep: Annotated[
-        float, typer.Option(help="Share of the score that a search has to keep.", min=0.01, max=1)
-    ] = 0.99,
+        float | None,
+        typer.Option(
+            help="Share of the score that a search has to keep. Default: 0.99.", min=0.01, max=1
+        ),
+    ] = None,
     data: Data = None,
     output: Output = None,
     settings: Settings = None,
@@ -48,12 +51,15 @@ def compress(
     [green]transfuse compress runs/news-to-reviews/model --keep 0.99[/]
     """
     if stages:
+        if keep is not None:
+            what = "is given beside stages, which are done whatever they cost"
+            raise TransfuseError(Problem("--keep", what, "one of the two", "Leave it out."))
         make_of(context, [folder], stages, data, output, settings)
         return
     from transfuse.cli.recipes import override
     from transfuse.study.shrink import shrinking
 
-    recipe = shrinking(folder, keep=keep, data=data)
+    recipe = shrinking(folder, keep=0.99 if keep is None else keep, data=data)
     do_recipe(context.obj, override(recipe, settings or []), output)
 
 

@@ -32,11 +32,7 @@ def print_card(card: DataCard) -> None:
         if rest:
             shown[f"{rest} others"] = sum(card.labels.values()) - sum(shown.values())
         console.print(bars(shown))
-    pictures = card.pictures
-    spreads = [("Label values", card.label_values), ("Words in a text", card.words)]
-    if pictures is not None:
-        spreads += [("Width of a picture", pictures.width), ("Height", pictures.height)]
-    for title, spread in spreads:
+    for title, spread in (("Label values", card.label_values), ("Words in a text", card.words)):
         if spread is not None:
             heading(console, title)
             _print_spread(console, spread)
@@ -68,7 +64,11 @@ def _facts(card: DataCard) -> dict[str, str]:
 def _picture_facts(pictures: "PictureFacts") -> str:
     formats = ", ".join(f"{count:,} {name}" for name, count in pictures.formats.items())
     modes = ", ".join(f"{count:,} {name}" for name, count in pictures.modes.items())
-    told = [formats, modes]
+    low, middle, high = (
+        f"{pictures.width.quantiles[at]:,.0f} x {pictures.height.quantiles[at]:,.0f}"
+        for at in ("0", "50", "100")
+    )
+    told = [formats, modes, low if low == high else f"{low} to {high} pixels, median {middle}"]
     if pictures.animated:
         told.append(f"{pictures.animated:,} animated, of which the first frame counts")
     if pictures.missing:

@@ -48,7 +48,7 @@ def _twice(table: "Table") -> "list[Shared]":
     if SPLIT_COLUMN in table.dataset.column_names:
         across = overlap_within(table, table.values(SPLIT_COLUMN))
         found.append(("another split", across, table, table))
-    return [*found, ("an earlier row", overlap_within(table), table, table)]
+    return [*found, ("the table itself", overlap_within(table), table, table)]
 
 
 def _distances(source: "Table", target: "Table", model: str | None) -> "list[Distance]":

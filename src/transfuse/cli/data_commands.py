@@ -99,12 +99,19 @@ def get_sample(
     """Write a sample to a file.
 
     [green]transfuse samples get products --output products.csv[/]
+
+    [green]transfuse samples get animals --output animals.parquet[/]
     """
-    from transfuse.data import sample
+    from transfuse.data import Role, sample
     from transfuse.data.write import write_table
 
-    output = output or Path(f"{name}.csv")
-    write_table(sample(name), output)
+    found = sample(name)
+    pictures = found.schema.has(Role.IMAGE)
+    output = output or Path(f"{name}.{'parquet' if pictures else 'csv'}")
+    if pictures and output.suffix.lower() not in (".parquet", ".pq"):
+        what = f"{output.suffix or 'no suffix'} cannot hold the pictures of {name}"
+        raise TransfuseError(Problem("--output", what, ".parquet"))
+    write_table(found, output)
     stdout().print(str(output), soft_wrap=True)
 
 

@@ -7,6 +7,7 @@ import typer
 
 from transfuse.cli.session import Session
 from transfuse.cli.show import note, stdout
+from transfuse.errors import StudyError
 
 if TYPE_CHECKING:
     from transfuse.cli.progress import RunProgress, StudyProgress
@@ -93,7 +94,12 @@ def _do_study(study: "StudyPlan", folder: Path) -> None:
             threads = max(1, cores_here() // workers)
             engines = [probe_engine(job, threads=threads) for job in ("encode", "train")]
             _tell(progress, *engines)
-        do(study, folder, watcher=progress)
+        failed = None
+        try:
+            do(study, folder, watcher=progress)
+        except StudyError as error:
+            # The others are compared; what failed is told last, where it is seen.
+            failed = error
         progress.say("writing the report")
         page = write_report(folder)
     console = stdout()
@@ -104,6 +110,9 @@ def _do_study(study: "StudyPlan", folder: Path) -> None:
     console.print(f"\nreport  {page}", soft_wrap=True)
     if (folder / "model").exists():
         console.print(f"model   {folder / 'model'}", soft_wrap=True)
+    if failed is not None:
+        note("\nNot all runs succeeded; the same command again tries only those that failed.")
+        raise failed
 
 
 def _tell(progress: "RunProgress | StudyProgress", encode: "Engine", train: "Engine") -> None:

@@ -1,6 +1,6 @@
 """The encoders that distances are measured on where no other is named."""
 
-from importlib.util import find_spec
+import importlib.util
 
 from transfuse.errors import Problem, TransfuseError
 
@@ -25,7 +25,7 @@ def default_encoder(pictures: bool) -> str:
         TransfuseError: If it is not installed.
     """
     name = PICTURES if pictures else ENCODER
-    if find_spec(_PACKAGES[name]) is None:
+    if importlib.util.find_spec(_PACKAGES[name]) is None:
         raise TransfuseError(
             Problem(
                 "--model",

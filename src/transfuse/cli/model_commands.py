@@ -101,6 +101,13 @@ def evaluate(
     from transfuse.cli.results import scorecard_table
 
     doubt = _doubt(sets, set_method, by_class, abstain_below, risk, certainty, calibrate)
+    if calibrate is not None and calibrate.resolve() == data.resolve():
+        what = f"is {data}, the rows that are scored"
+        raise TransfuseError(
+            Problem(
+                "--calibrate", what, "other rows", "Sets fitted on scored rows promise nothing."
+            )
+        )
     card, notes = evaluate_file(
         load_model(folder, task=task),
         data,

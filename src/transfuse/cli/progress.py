@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from transfuse.cli.show import span, stderr
+from transfuse.errors import TransfuseError
 from transfuse.evaluation import METRICS
 from transfuse.study import RunKey, Watcher
 from transfuse.training import Callback, StepReport
@@ -137,6 +138,10 @@ class StudyProgress(_Live, Watcher):
             self.started[key] = time.monotonic()
         elif key in self.started:
             self._end(key, event)
+        elif event == "failed":
+            self.done += 1
+            self.missing.pop(key, None)
+            self.say(f"[{self.done}/{self.runs}] {named(key)}: not tried")
         else:
             self.found += 1
             self.done += 1
@@ -144,6 +149,11 @@ class StudyProgress(_Live, Watcher):
             if self.found == self.runs:
                 self.say("all of them were done before")
         self._redraw()
+
+    def on_failure(self, key: RunKey, error: TransfuseError) -> None:
+        """See `Watcher.on_failure`."""
+        for problem in error.problems:
+            self.say(f"    {problem}")
 
     def _end(self, key: RunKey, event: str) -> None:
         self.done += 1

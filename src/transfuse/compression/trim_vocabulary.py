@@ -82,6 +82,11 @@ class TrimVocabulary(Stage):
         if self.frequent < 0:
             raise ValueError("frequent is 0 or above")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """See `Stage.files`."""
+        return () if self.corpus is None else (self.corpus,)
+
     def make(
         self, models: Sequence[ModelFolder], evidence: Evidence, seed: int, tell: Tell
     ) -> Made:

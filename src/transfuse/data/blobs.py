@@ -143,7 +143,10 @@ class Blobs(Sequence[B | None], Generic[B]):
         Args:
             indices: Row numbers, integers [n], or a boolean mask [rows].
         """
-        return type(self)(self._column, self.cells[np.asarray(indices)], self.where)
+        chosen = np.asarray(indices)
+        # An empty list has no type of its own.
+        chosen = chosen if chosen.size else chosen.astype(np.int64)
+        return type(self)(self._column, self.cells[chosen], self.where)
 
     def keys(self) -> npt.NDArray[Any]:
         """The key of each file's content, S16 [rows]; a missing file has the key of no bytes.

@@ -245,12 +245,16 @@ def _pictures(table: Table) -> "PictureFacts | None":
 
 
 def _texts(table: Table, columns: Sequence[str]) -> pa.ChunkedArray | None:
+    """The texts of the rows that have one; None where no row does."""
     if not columns:
         return None
     stored = table.dataset.select_columns(list(columns)).with_format("arrow")[:]
-    if len(columns) == 1:
-        return stored.column(0)
-    return pc.binary_join_element_wise(*(stored[name].combine_chunks() for name in columns), "\n")
+    texts = stored.column(0)
+    if len(columns) > 1:
+        parts = (stored[name].combine_chunks() for name in columns)
+        texts = pa.chunked_array([pc.binary_join_element_wise(*parts, "\n")])
+    found = texts.drop_null()
+    return found if len(found) else None
 
 
 def _labels(table: Table) -> tuple[dict[str, int], float | None, Spread | None]:

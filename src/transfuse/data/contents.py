@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import PurePath
 from typing import Any
 
@@ -13,6 +14,10 @@ from transfuse.data.table import Table
 __all__ = ["Contents", "NearRows", "contents_of"]
 
 _FILES = (Role.IMAGE, Role.AUDIO)
+
+# As numpy gives it back from an array of 16 bytes, without zeros at the end.
+_ABSENT = blake2b(digest_size=16).digest().rstrip(b"\0")
+"""The key of a file that is missing."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,18 @@ class Contents:
             sketches = sketch_all(self.pictures.take(rows))
         for row, sketch in zip(rows, sketches, strict=True):
             yield row, None if self.texts is None else self.texts[row], sketch
+
+    def empty(self, row: int) -> bool:
+        """Whether a row has nothing to read.
+
+        Args:
+            row: The row, from 0.
+        """
+        if self.texts is not None and self.texts[row].strip():
+            return False
+        if any(keys[row] != _ABSENT for keys in self.files.values()):
+            return False
+        return self.others is None or all(value is None for value in self.others[row])
 
     def keys(self, written: Callable[[str], str] | None = None) -> list[Hashable]:
         """A key of each row, equal for equal content.

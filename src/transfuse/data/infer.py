@@ -142,7 +142,9 @@ class _Guess:
     def by_contents(self) -> None:
         known = set(self.roles.values())
         read = {Role.TOKENS, Role.IMAGE, Role.AUDIO, Role.SOURCE, Role.USER}
-        if self._open(Role.TEXT) and not known & read:
+        # A table whose structured columns were named may well have no text at all.
+        enough = Role.FIELDS in known and not any(map(self._is_free_text, self._free()))
+        if self._open(Role.TEXT) and not known & read and not enough:
             self._longest_text()
         others = {Role.TAGS, Role.TARGET, Role.RATING, Role.BOXES, Role.MASK}
         if self._open(Role.LABEL) and not known & others:

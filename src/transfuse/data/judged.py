@@ -92,11 +92,10 @@ def judged(table: Table, by: Judging, log: Log) -> Mask | None:
         return None
     labels = _label_keys(table)
     kept = np.ones(len(table), dtype=np.bool_)
-    if by.empty and contents.texts is not None and contents.written_only:
-        texts = contents.texts
-        empty = [row for row, text in enumerate(texts) if not text.strip()]
+    if by.empty:
+        empty = [row for row in range(len(table)) if contents.empty(row)]
         kept[empty] = False
-        log.add("empty", empty, lambda row: quoted(texts[row]))
+        log.add("empty", empty, lambda row: contents.shown(row, quoted))
     rows = _Rows(table.name, contents, contents.keys(), labels, kept, log)
     # Two measurements of one text differ without contradicting each other.
     if labels and not any(isinstance(label, float) for label in labels[0]):

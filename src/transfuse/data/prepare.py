@@ -93,7 +93,8 @@ class _Check:
     def columns(self, dataset: datasets.Dataset) -> None:
         """Checks each column that has a role."""
         for name, role in self.schema.roles.items():
-            if role == Role.ID:
+            if role == Role.ID or (role == Role.FIELDS and name not in self.loaded.mixed):
+                # What a row does not have of its structured columns is missing, and no mistake.
                 continue
             if name in self.loaded.mixed:
                 self._mixed(name)
@@ -149,7 +150,7 @@ class _Check:
             self._present(stored_column(dataset, name), name, Role.AUDIO)
         found = check_clips(clips)
         self.rows(name, list(found.bad), lambda row: found.bad[row])
-        quiet = self.loaded.places(found.silent[:SHOWN])
+        quiet = self.loaded.places(found.silent[:SHOWN]) if found.silent else []
         self.notes += [f"{self.loaded.name}: {note}" for note in found.notes(quiet)]
 
     def _written(self, cells: pa.ChunkedArray, name: str, role: Role) -> None:
@@ -157,7 +158,9 @@ class _Check:
         if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
             fix = f"Name the column that holds text, as `{role}: NAME`."
             raise DataError(Problem(where, f"the {role} column holds {cells.type}", "text", fix))
-        self._present(cells, name, role)
+        others = (Role.IMAGE, Role.AUDIO, Role.FIELDS)
+        if role != Role.TEXT or not any(map(self.schema.has, others)):
+            self._present(cells, name, role)
         lengths = pc.utf8_length(cells)
         most = self.options.max_cell
         fix = "Cut or split the text, or raise max_cell."

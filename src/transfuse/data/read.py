@@ -147,7 +147,7 @@ def _load_directory(path: Path, split: str | None, options: ReadOptions) -> Load
     if boxes is not None:
         return load_coco(boxes)
     if not is_saved(path) and is_sound_folder(path):
-        return load_sounds(path, split)
+        return load_sounds(path, split, options)
     if not is_saved(path) and is_picture_folder(path):
         return load_pictures(path, split, options)
     return load_folder(path, split)

@@ -1,15 +1,16 @@
-"""Sample data: real sentences rated by people, in four domains, fetched once and kept.
+"""Sample data: sentences rated by people, and emoji as pictures, fetched once and kept.
 
     from transfuse.data import sample
     products = sample("products")
 
-The four come from one archive, the source distribution of `vaderSentiment` 3.3.2, which pip
-downloads and checks against a pinned hash: Hutto and Gilbert (2014), 'VADER: a parsimonious
-rule-based model for sentiment analysis of social media text' (ICWSM).
+The tables of sentences come from one archive, the source distribution of `vaderSentiment` 3.3.2,
+which pip downloads and checks against a pinned hash: Hutto and Gilbert (2014), 'VADER: a
+parsimonious rule-based model for sentiment analysis of social media text' (ICWSM). `emoji.py` tells
+of the pictures.
 """
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from transfuse.cache import cache_dir
 from transfuse.data.archives import Archive, member_of, obtain
+from transfuse.data.emoji import STYLES, animals, symbols
 from transfuse.data.table import Table
 from transfuse.errors import DataError, Problem
 from transfuse.recipe.methods import nearest
@@ -39,28 +41,30 @@ class Sample:
 
     Args:
         title: What it is, in a few words.
-        archive: The archive that holds it.
-        extract: Makes the columns from the archive's bytes.
+        archives: The archives that hold it.
+        extract: Makes the columns from the archives' bytes.
         roles: Role name to column name.
     """
 
     title: str
-    archive: Archive
-    extract: Callable[[bytes], Mapping[str, list[Any]]]
+    archives: tuple[Archive, ...]
+    extract: Callable[[Sequence[bytes]], Mapping[str, list[Any]]]
     roles: Mapping[str, str]
 
 
 def sample(name: str) -> Table:
     """A sample table, from the cache or else from the package registry.
 
-    The four of `SAMPLES` have the columns `text`, `label` ("negative" or "positive": the sign of
+    The four of sentences have the columns `text`, `label` ("negative" or "positive": the sign of
     the mean rating, where that is beyond ±0.5; other sentences are left out), `rating` (mean of
     about twenty people's, -4 to 4), `document` (the group: sentences of one article or review;
-    each film snippet and tweet is its own) and `id`.
+    each film snippet and tweet is its own) and `id`. The two of pictures have `image` (PNG),
+    `label`, `name`, `codepoint` (the group) and `style`; "animals" also has `split`.
 
     Args:
         name: "news" (New York Times editorials), "products" (Amazon reviews), "movies" (Rotten
-            Tomatoes snippets) or "tweets".
+            Tomatoes snippets), "tweets", "emoji" (Google's, in nine groups) or "animals" (emoji of
+            four other vendors, in nine kinds of animals).
 
     Returns:
         The table.
@@ -73,7 +77,8 @@ def sample(name: str) -> Table:
         raise DataError(Problem("sample", f"unknown name {name!r}", fix=nearest(name, SAMPLES)))
     chosen = SAMPLES[name]
     folder = cache_dir() / "samples"
-    stored = folder / f"{name}-{chosen.archive.version}-{_LAYOUT}.parquet"
+    versions = "-".join(archive.version for archive in chosen.archives)
+    stored = folder / f"{name}-{versions}-{_LAYOUT}.parquet"
     try:
         columns = _kept(stored, chosen)
     except OSError as error:
@@ -92,8 +97,8 @@ def _kept(stored: Path, chosen: Sample) -> Mapping[str, list[Any]]:
         stored.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(stored.parent / ".lock"):
             if not stored.exists():
-                archive = obtain(chosen.archive, stored.parent)
-                _write(pa.table(dict(chosen.extract(archive))), stored)
+                contents = [obtain(archive, stored.parent) for archive in chosen.archives]
+                _write(pa.table(dict(chosen.extract(contents))), stored)
     columns: dict[str, list[Any]] = pq.read_table(stored).to_pydict()
     return columns
 
@@ -112,12 +117,12 @@ _VADER = Archive(
 )
 
 
-def _rated(file: str) -> Callable[[bytes], Mapping[str, list[Any]]]:
+def _rated(file: str) -> Callable[[Sequence[bytes]], Mapping[str, list[Any]]]:
     """Reads one of the four files of rated sentences."""
     inner = f"vaderSentiment-{_VADER.version}/additional_resources/hutto_ICWSM_2014.tar.gz"
 
-    def extract(archive: bytes) -> Mapping[str, list[Any]]:
-        content = member_of(member_of(archive, inner), f"hutto_ICWSM_2014/{file}")
+    def extract(archives: Sequence[bytes]) -> Mapping[str, list[Any]]:
+        content = member_of(member_of(archives[0], inner), f"hutto_ICWSM_2014/{file}")
         return _rated_columns(_decoded(content), file)
 
     return extract
@@ -172,13 +177,25 @@ def _rated_row(line: str) -> Mapping[str, Any] | None:
 
 _RATED_ROLES = {"text": "text", "label": "label", "group": "document", "id": "id"}
 
+_PICTURE_ROLES = {"image": "image", "label": "label", "group": "codepoint"}
+
 SAMPLES: dict[str, Sample] = {
-    name: Sample(title, _VADER, _rated(file), _RATED_ROLES)
+    name: Sample(title, (_VADER,), _rated(file), _RATED_ROLES)
     for name, title, file in (
         ("news", "Sentences of New York Times editorials", "nytEditorialSnippets_GroundTruth.txt"),
         ("products", "Sentences of Amazon reviews", "amazonReviewSnippets_GroundTruth.txt"),
         ("movies", "Snippets of film reviews", "movieReviewSnippets_GroundTruth.txt"),
         ("tweets", "Tweets", "tweets_GroundTruth.txt"),
     )
+} | {
+    "emoji": Sample(
+        "Emoji as pictures, in nine groups", (STYLES["noto"],), symbols, _PICTURE_ROLES
+    ),
+    "animals": Sample(
+        "Emoji of animals in four other styles, in nine kinds",
+        tuple(STYLES.values()),
+        animals,
+        _PICTURE_ROLES,
+    ),
 }
 """The samples by name; another one is another entry."""

@@ -16,6 +16,7 @@ from typing import Literal
 from transfuse.answering import ModelFolder, Tell
 from transfuse.data import Role
 from transfuse.errors import ModelError, Problem
+from transfuse.explaining.deadline import Deadline
 from transfuse.explaining.explanation import Explanation
 from transfuse.explaining.gradients import integrate
 from transfuse.explaining.occlusion import occlude
@@ -37,6 +38,7 @@ def explain(
     method: Method = "occlusion",
     steps: int = 32,
     tolerance: float = 0.05,
+    seconds: float | None = None,
 ) -> Explanation:
     """Explain a model's answer to one text by its words.
 
@@ -50,17 +52,24 @@ def explain(
         steps: Points of the integral to begin with; they are doubled up to five times until the
             gap is within the tolerance. Default: 32.
         tolerance: The gap of an integral that is tolerated. Default: 0.05.
+        seconds: How long it may take. Default: as long as it takes.
 
     Returns:
         The weight of each word, with its place in the text.
 
     Raises:
         ModelError: If the model has no such label, is no network where gradients are asked for, or
-            captum is missing.
+            captum is missing, or the time is over.
         ValueError: If there is no such method, or `steps` or `tolerance` is not above 0.
     """
     return explain_many(
-        model, [text], label=label, method=method, steps=steps, tolerance=tolerance
+        model,
+        [text],
+        label=label,
+        method=method,
+        steps=steps,
+        tolerance=tolerance,
+        seconds=seconds,
     )[0]
 
 
@@ -72,6 +81,7 @@ def explain_many(
     method: Method = "occlusion",
     steps: int = 32,
     tolerance: float = 0.05,
+    seconds: float | None = None,
     tell: Tell | None = None,
 ) -> list[Explanation]:
     """Explain a model's answers to several texts, one after the other.
@@ -83,6 +93,7 @@ def explain_many(
         method: As for `explain`.
         steps: As for `explain`.
         tolerance: As for `explain`.
+        seconds: How long all of them may take. Default: as long as they take.
         tell: Hears how far it has come. Default: nobody.
 
     Returns:
@@ -100,12 +111,13 @@ def explain_many(
     if steps < 1 or not tolerance > 0:
         raise ValueError("steps is at least 1, and tolerance above 0")
     number = None if label is None else _number(model, label)
+    deadline = None if seconds is None else Deadline(seconds)
     found = []
     for text in texts:
         if method == "occlusion":
-            found.append(occlude(model, text, number))
+            found.append(occlude(model, text, number, deadline=deadline))
         else:
-            found.append(integrate(model, text, number, steps, tolerance))
+            found.append(integrate(model, text, number, steps, tolerance, deadline))
         if tell is not None:
             tell("explaining", len(found), len(texts))
     return found

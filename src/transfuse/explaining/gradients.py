@@ -20,6 +20,7 @@ from torch import nn
 from transfuse.answering import ModelFolder
 from transfuse.answering.reading import mended_texts
 from transfuse.errors import ModelError, Problem
+from transfuse.explaining.deadline import Deadline
 from transfuse.explaining.explanation import Explanation, TokenWeight, relative_gap
 from transfuse.explaining.offsets import origins
 from transfuse.explaining.words import words
@@ -51,7 +52,12 @@ class _Row:
 
 
 def integrate(
-    model: ModelFolder, text: str, label: int | None, steps: int, tolerance: float
+    model: ModelFolder,
+    text: str,
+    label: int | None,
+    steps: int,
+    tolerance: float,
+    deadline: Deadline | None = None,
 ) -> Explanation:
     """Explain one text by integrated gradients.
 
@@ -62,12 +68,13 @@ def integrate(
         steps: Points of the integral to begin with (Gauss-Legendre); they are doubled, at most
             five times, until the gap is within the tolerance.
         tolerance: The gap that is tolerated.
+        deadline: When to give up. Default: never.
 
     Returns:
         The explanation.
 
     Raises:
-        ModelError: If the model is no network, or captum is not installed.
+        ModelError: If the model is no network, captum is not installed, or the time is over.
     """
     # Also where a caller has turned gradients off.
     with torch.inference_mode(False), torch.enable_grad():
@@ -83,6 +90,8 @@ def integrate(
         chosen = int(both[0].argmax()) if label is None else label
 
         def score(vectors: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+            if deadline is not None:
+                deadline.check()
             return _score(model, logits(vectors, ids), chosen)
 
         full, without = _score(model, both, chosen).tolist()

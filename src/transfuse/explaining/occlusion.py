@@ -12,16 +12,26 @@ from numpy.typing import NDArray
 from transfuse.answering import ModelFolder
 from transfuse.answering.reading import mended_texts
 from transfuse.data.segment import HAN
+from transfuse.explaining.deadline import Deadline
 from transfuse.explaining.explanation import Explanation, TokenWeight, relative_gap
 from transfuse.explaining.words import words
 
 __all__ = ["log_odds", "occlude"]
 
+_AT_ONCE = 16
+"""Texts between two looks at the clock."""
+
 _SURE = 1e-7
 """Probabilities nearer to 0 or 1 than this are taken as this far: 32-bit softmax ends there."""
 
 
-def occlude(model: ModelFolder, text: str, label: int | None, most: int = 256) -> Explanation:
+def occlude(
+    model: ModelFolder,
+    text: str,
+    label: int | None,
+    most: int = 256,
+    deadline: Deadline | None = None,
+) -> Explanation:
     """Explain one text by leaving out its words, all in one call of the model.
 
     Args:
@@ -30,13 +40,15 @@ def occlude(model: ModelFolder, text: str, label: int | None, most: int = 256) -
         label: The label's number; None for the most probable.
         most: Parts that are left out at the most; in a longer text neighbouring words are left
             out together. Default: 256.
+        deadline: When to give up; the model is called for a few words at a time then.
+            Default: never.
 
     Returns:
         The explanation.
     """
     spans = _grouped(words(text), most)
     variants = [text, "", *(_without(text, *span) for span in spans)]
-    scores = model.scores(mended_texts(model, variants))
+    scores = _scores(model, mended_texts(model, variants), deadline)
     chosen = int(scores[0].argmax()) if label is None else label
     number = model.task.kind == "regression"
     values = scores[:, chosen] if number else log_odds(scores[:, chosen])
@@ -56,6 +68,18 @@ def occlude(model: ModelFolder, text: str, label: int | None, most: int = 256) -
         gap=relative_gap(weights, full - bare),
         probability=None if number else float(scores[0, chosen]),
     )
+
+
+def _scores(
+    model: ModelFolder, texts: Sequence[str], deadline: Deadline | None
+) -> NDArray[np.float64]:
+    if deadline is None:
+        return model.scores(texts)
+    found = []
+    for start in range(0, len(texts), _AT_ONCE):
+        deadline.check()
+        found.append(model.scores(texts[start : start + _AT_ONCE]))
+    return np.concatenate(found)
 
 
 def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,9 +19,9 @@ from transfuse.merging.desk import Desk
 
 __all__ = ["BLOCK", "Ask", "Piece", "Span", "Streamed", "Survey", "Weighted", "answers", "blocks"]
 
-BLOCK = 1 << 15
-"""Weights of a run: few enough for all models' runs to stay in a core's cache, and enough for
-threads not to wait for each other between two steps. Sums are taken run by run on this grid, so
+BLOCK = 1 << 16
+"""Weights of a run: few enough for the models' runs to stay near a core, and enough for threads not
+to wait for each other between two steps. Sums are taken run by run on this grid, so
 that nothing else changes them."""
 
 

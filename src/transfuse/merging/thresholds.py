@@ -24,10 +24,10 @@ _HELD = 1 << 17
 _MOST_HELD = 1 << 22
 """Numbers of one model that may be held at a time, about."""
 
-_FEWEST, _MOST = 32, 1024
+_FEWEST, _MOST = 16, 512
 """Runs that a first guess is made from: one in eight, within these bounds."""
 
-_SAMPLED = 1 << 11
+_SAMPLED = 1 << 12
 """Numbers that are looked at in each of those."""
 
 _ERRORS = 5
@@ -77,8 +77,9 @@ def thresholds(sizes: Mapping[str, int], density: float) -> Survey:
     step = max(1, len(grid) // min(_MOST, max(_FEWEST, len(grid) // 8)))
     few = [Span(name, start, min(start + _SAMPLED, stop)) for name, start, stop in grid[::step]]
     sampled = yield Ask(few, _magnitudes)
-    samples = list(zip(*sampled, strict=True))
-    errors = [_ERRORS * _error(parts, keep / size) for parts in samples]
+    runs = list(zip(*sampled, strict=True))
+    samples = [np.concatenate(parts) for parts in runs]
+    errors = [_ERRORS * _error(*each, keep / size) for each in zip(samples, runs, strict=True)]
     for margins in (errors, [_WIDE] * len(samples)):
         margins = [min(margin, _WIDE, _MOST_HELD / size) for margin in margins]
         ranges = [_guess(*each, keep / size) for each in zip(samples, margins, strict=True)]
@@ -90,9 +91,8 @@ def thresholds(sizes: Mapping[str, int], density: float) -> Survey:
     return (yield from _narrowed(grid, size, keep, len(samples)))
 
 
-def _error(parts: Sequence[Floats], share: float) -> float:
+def _error(sample: Floats, parts: Sequence[Floats], share: float) -> float:
     """The standard error of a sample's rank: that of its runs' ranks, and at least by chance."""
-    sample = np.concatenate(parts)
     place = len(sample) - max(1, int(share * len(sample)))
     sample.partition(place)
     reached = [np.count_nonzero(part >= sample[place]) / len(part) for part in parts]
@@ -172,9 +172,8 @@ def _places(one: _Range) -> list[int]:
     return list(range(one.low, one.high, step))
 
 
-def _guess(parts: Sequence[Floats], margin: float, share: float) -> _Range:
+def _guess(sample: Floats, margin: float, share: float) -> _Range:
     """Where the number must lie, going by a sample."""
-    sample = np.concatenate(parts)
     last = len(sample) - 1
     top, bottom = min(1.0, share + margin), max(0.0, share - margin)
     low, high = int((1 - top) * last), math.ceil((1 - bottom) * last)

@@ -3,6 +3,10 @@
 Read `network.py` first.
 """
 
+# First of all: once loaded it asks for our classes (see `_register.py`), and files of ours that
+# were half read by then would fail.
+import transformers.models.auto.modeling_auto  # noqa: F401
+
 from transfuse.models.answers import Answers
 from transfuse.models.columns import (
     COLUMN_FUSIONS,

@@ -1,6 +1,7 @@
 """Copies of modules in another number type, for inference."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +28,9 @@ class Held(Generic[T]):
         return self
 
 
-def copied_as(module: M, dtype: torch.dtype) -> M:
+def copied_as(
+    module: M, dtype: torch.dtype, made: Mapping[nn.Module, nn.Module] | None = None
+) -> M:
     """A copy for inference whose parameters have another number type.
 
     Parameters that have the type already share their memory with the original, so a copy in the
@@ -37,6 +40,7 @@ def copied_as(module: M, dtype: torch.dtype) -> M:
     Args:
         module: The module; it stays as it is.
         dtype: The number type of the copy's floating-point parameters.
+        made: Copies that there are already of modules within it. Default: none.
 
     Returns:
         A copy in evaluation mode that takes no gradients.
@@ -46,4 +50,5 @@ def copied_as(module: M, dtype: torch.dtype) -> M:
     for parameter in module.parameters():
         wanted = dtype if parameter.is_floating_point() else parameter.dtype
         memo[id(parameter)] = nn.Parameter(parameter.detach().to(wanted), requires_grad=False)
+    memo |= {id(part): its_copy for part, its_copy in (made or {}).items()}
     return copy.deepcopy(module, memo).eval()

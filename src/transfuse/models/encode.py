@@ -8,6 +8,7 @@ import torch
 
 from transfuse.data.batching import evaluation_batches
 from transfuse.data.rows import Preprocessed
+from transfuse.models.ahead import ahead
 from transfuse.models.encoder import Encoder
 from transfuse.models.engine import Engine, probe_engine
 
@@ -71,8 +72,7 @@ def _run(
     device = next(encoder.parameters()).device
     ready = encoder.copied_as(engine.dtype)
     with torch.inference_mode(), engine.apply(ready):
-        for rows in batches:
-            batch = encoder.collate(tokens.take(rows))
+        for _, batch in ahead(batches, lambda rows: encoder.collate(tokens.take(rows))):
             batch = {name: value.to(device) for name, value in batch.items()}
             yield ready(batch).pooled.float().cpu().numpy()
 

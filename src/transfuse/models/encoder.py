@@ -5,7 +5,7 @@ a particular architecture.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -215,6 +215,19 @@ class Encoder(nn.Module, ABC):
             Whether it computes that way now. Default: True, of an encoder without attention.
         """
         return True
+
+    @property
+    def finishes(self) -> bool:
+        """Whether `finish` has something to do. Default: False."""
+        return False
+
+    def finish(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        """What is left to do when its last step is done, such as measuring statistics anew.
+
+        Args:
+            batches: Gives all rows that were trained on, batch by batch, each time it is called.
+        """
+        return
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """A copy for inference whose parameters have another number type.

@@ -16,6 +16,7 @@ import torch
 from transfuse.data.batching import evaluation_batches
 from transfuse.data.rows import Preprocessed
 from transfuse.errors import ModelError, Problem
+from transfuse.models.ahead import ahead
 from transfuse.models.anatomy import evaluating
 from transfuse.models.encoder import Batch, Encoder
 from transfuse.models.engine import Engine
@@ -194,8 +195,8 @@ def _computing(
         values: list[torch.Tensor] = []
         counts: list[torch.Tensor] = []
         with evaluating(ready), engine.apply(ready):
-            for picked in evaluation_batches(tokens.lengths, batch_tokens):
-                batch = ready.collate(tokens.take(picked))
+            batches = evaluation_batches(tokens.lengths, batch_tokens)
+            for picked, batch in ahead(batches, lambda each: ready.collate(tokens.take(each))):
                 found, lengths = run(ready, {key: part.to(device) for key, part in batch.items()})
                 _check_finite(found, lengths, indices[picked])
                 order.append(picked)

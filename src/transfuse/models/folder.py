@@ -14,9 +14,19 @@ from transformers import AutoModelForSequenceClassification
 
 from transfuse._hub_config import StaticConfig, TransfuseConfig, TransfuseTasksConfig
 from transfuse.errors import ModelError, Problem
+from transfuse.models.audio import (
+    AudioEncoder,
+    SoundEncoder,
+    is_audio_model,
+    load_audio_network,
+    save_audio_network,
+)
 from transfuse.models.find import fetch_model
 from transfuse.models.heads import LinearHead, NativeHead, label_names
 from transfuse.models.hub import TransfuseForSequenceClassification
+from transfuse.models.images.encoder import ImageEncoder
+from transfuse.models.images.folder import load_image_network, save_image_network
+from transfuse.models.images.loading import is_image_model
 from transfuse.models.joined.encoder import JoinedEncoder
 from transfuse.models.joined.folder import is_joined, load_joined, save_joined
 from transfuse.models.native import has_native_head, native_network
@@ -53,18 +63,24 @@ def save_network(network: Network, folder: str | Path) -> None:
             not know (adapters that were not merged).
     """
     folder = Path(folder)
+    only = network.encoder if len(network.encoders) == 1 else None
     if is_scenes(network):
         save_scenes(network, folder)
-        return
-    if len(network.encoders) == 1 and isinstance(network.encoder, JoinedEncoder):
+    elif isinstance(only, JoinedEncoder):
         save_joined(network, folder)
-        return
-    if len(network.encoders) == 1 and isinstance(network.encoder, StaticEncoder):
-        _save_static(network, network.encoder, folder)
-        return
-    if has_tasks(network):
+    elif isinstance(only, AudioEncoder | SoundEncoder):
+        save_audio_network(network, folder)
+    elif isinstance(only, ImageEncoder):
+        save_image_network(network, folder)
+    elif isinstance(only, StaticEncoder):
+        _save_static(network, only, folder)
+    elif has_tasks(network):
         _save_tasks(network, folder)
-        return
+    else:
+        _save_text(network, folder)
+
+
+def _save_text(network: Network, folder: Path) -> None:
     encoder, task, head = _parts(network)
     (column,) = network.encoders
     note = {"task": task, "column": column, "max_length": encoder.max_length}
@@ -106,6 +122,10 @@ def load_network(
         return load_joined(found, attention=attention, allow_pickle=allow_pickle)
     if is_scenes_folder(found):
         return load_scenes(found, allow_pickle=allow_pickle)
+    if is_audio_model(found):
+        return load_audio_network(found, allow_pickle=allow_pickle)
+    if is_image_model(found):
+        return load_image_network(found, allow_pickle=allow_pickle)
     source = open_source(found, attention=attention, allow_pickle=allow_pickle)
     note: dict[str, Any] = {"task": "label", "column": "text", "max_length": 128}
     note |= getattr(source.config, _NOTE, None) or {}

@@ -35,8 +35,10 @@ class Head(nn.Module, ABC):
         outputs: Number of logits per row.
         labels: Name of each output; None where nobody named them.
         problem_type: What the logits are, in transformers' words; None where nobody said.
+        deep: Whether it is a network of its own, for which a linear layer's rate is too high.
     """
 
+    deep: bool = False
     outputs: int
     labels: tuple[str, ...] | None
     problem_type: ProblemType | None

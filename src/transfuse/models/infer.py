@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 
 from transfuse.data import evaluation_batches
+from transfuse.models.ahead import ahead
 from transfuse.models.engine import Engine
 from transfuse.models.feed import Feed
 from transfuse.models.heads import LinearHead
@@ -82,8 +83,9 @@ class Inference:
         """Row numbers and outputs, batch by batch."""
         network = self._heads if feed.frozen == self._source.encoder.depth else self._whole
         with torch.inference_mode(), self._engine.apply(network):
-            for rows in evaluation_batches(feed.lengths, self._batch_tokens):
-                batch = {name: part.to(self._device) for name, part in feed.batch(rows).items()}
+            batches = evaluation_batches(feed.lengths, self._batch_tokens)
+            for rows, made in ahead(batches, feed.batch):
+                batch = {name: part.to(self._device) for name, part in made.items()}
                 if "hidden" in batch:
                     batch["hidden"] = batch["hidden"].to(self._engine.dtype)
                 yield torch.from_numpy(rows), network(batch, feed.frozen, heads)

@@ -185,7 +185,8 @@ class Network(nn.Module):
             A copy in evaluation mode without gradients. Parameters that have the type already
             share their memory with it.
         """
-        return copied_as(self, dtype)
+        encoders = [each for each in self.encoders.values() if isinstance(each, Encoder)]
+        return copied_as(self, dtype, {each: each.copied_as(dtype) for each in encoders})
 
 
 def reads_pooled(encoder: Encoder, head: Head) -> bool:

@@ -27,6 +27,7 @@ from transfuse.objectives.mdd import MDD
 from transfuse.objectives.meta import Anil, Fomaml, Maml, Reptile
 from transfuse.objectives.mixup import Mixup
 from transfuse.objectives.mmd import MMD
+from transfuse.objectives.names import Names
 from transfuse.objectives.pairs import Pairs
 from transfuse.objectives.proto import Proto
 from transfuse.objectives.pseudo import Pseudo
@@ -72,6 +73,7 @@ __all__ = [
     "Hidden",
     "Maml",
     "Mixup",
+    "Names",
     "Objective",
     "Pairs",
     "Proto",
@@ -129,6 +131,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "siglip": Siglip,
     "vse": VSE,
     "cca": CCA,
+    "names": Names,
     "maml": Maml,
     "fomaml": Fomaml,
     "anil": Anil,

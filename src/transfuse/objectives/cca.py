@@ -5,16 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from transfuse.alignment import canonical
 from transfuse.models import Batch, Network
-from transfuse.models.columns.towers import Tower, TowerModule
+from transfuse.models.columns.towers import TowerModule
 from transfuse.objectives.base import Facts, Objective, Ramp, Step
 from transfuse.objectives.domains import logits_of, nothing
 from transfuse.objectives.pairing import check_pairs, towers_in
 
 __all__ = ["CCA"]
+
+Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -79,15 +82,13 @@ class CCA(Objective):
         found = canonical(pictures, captions, width, shrinkage, self.exponent)
         sides = ((found.first, found.first_mean), (found.second, found.second_mean))
         for name, (directions, mean) in zip(towers.order, sides, strict=True):
-            tower = towers.towers[name]
-            assert isinstance(tower, Tower)
-            tower.set_linear(directions.T, -mean @ directions)
+            towers.tower(name).set_linear(directions.T, -mean @ directions)
 
 
-def _normed(network: Network, towers: TowerModule, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+def _normed(network: Network, towers: TowerModule, batch: Batch) -> tuple[Rows, Rows]:
     """What the towers' projections read of a batch's rows."""
     with torch.no_grad():
         pooled = batch["pooled"] if "pooled" in batch else network.encoder(batch).pooled
         parts = towers.parts(pooled.float())
-        first, second = (towers.towers[name].norm(parts[name]) for name in towers.order)
+        first, second = (towers.tower(name).norm(parts[name]) for name in towers.order)
     return first.cpu().numpy(), second.cpu().numpy()

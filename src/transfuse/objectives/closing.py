@@ -16,7 +16,14 @@ from transfuse.models import Batch, Head, Network
 from transfuse.objectives.base import Facts, StreamTask
 from transfuse.objectives.logistic import choose_penalty, fit_logistic
 
-__all__ = ["Closing", "check_classes", "class_means", "close_head", "leave_one_out_scale"]
+__all__ = [
+    "Closing",
+    "check_classes",
+    "class_means",
+    "close_head",
+    "leave_one_out_scale",
+    "rows_and_targets",
+]
 
 Closing = Literal["centroid", "logistic", "trained"]
 """What becomes of the head: class means, a logistic regression, or as training left it."""
@@ -96,7 +103,7 @@ def close_head(
     head = network.heads[name]
     assert isinstance(head, Head)
     assert head.linear is not None, "checked before training began"
-    features, targets = _read(network, name, batches)
+    features, targets = rows_and_targets(network, batches, name)
     if closing == "centroid":
         solution = _centroids(features, targets, head.outputs, cosine, scale)
     else:
@@ -200,8 +207,16 @@ def _directions(vectors: Floats) -> Floats:
     return directions
 
 
-def _read(network: Network, head: str, batches: Iterable[Batch]) -> tuple[Floats, Classes]:
-    """The vectors that a head reads and the classes, of all rows."""
+def rows_and_targets(
+    network: Network, batches: Iterable[Batch], head: str
+) -> tuple[Floats, Classes]:
+    """The vectors that a head reads [n, d] and the classes [n], of all rows.
+
+    Args:
+        network: The network, in evaluation mode.
+        batches: All rows of a stream.
+        head: The head's name.
+    """
     features, targets = [], []
     with torch.no_grad():
         for batch in batches:

@@ -12,6 +12,12 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from transfuse.report.format import plain, shown
+from transfuse.report.pictures import (
+    inline_images,
+    picture_counts,
+    picture_spreads,
+    picture_strips,
+)
 
 __all__ = ["Bar", "Card", "Histogram", "card_of", "noted"]
 
@@ -58,6 +64,7 @@ class Finding:
     title: str
     numbers: tuple[Markup, ...]
     examples: tuple[str, ...] = ()
+    sheets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Card:
     notes: tuple[str, ...]
     columns: str
     fingerprint: str
+    strips: tuple[tuple[str, str], ...] = ()
 
 
 def noted(value: Any, pointer: str, style: str = "count") -> Markup:
@@ -131,6 +139,9 @@ def _facts(card: Mapping[str, Any], pointer: str) -> tuple[Finding, ...]:
                 name, f"{plain(name)} letters, %".capitalize()
             )
             found.append(Finding(title, (number,)))
+    found += [
+        Finding(title, (noted(count, at),)) for title, count, at in picture_counts(card, pointer)
+    ]
     return tuple(found)
 
 
@@ -210,7 +221,8 @@ def card_of(card: Mapping[str, Any], title: str, pointer: str = "") -> Card:
     bars, more = _bars(card, pointer)
     spreads = (("words", "Words of a text"), ("label_values", "Labels"))
     histograms = (
-        _histogram(card.get(name), name_, _step(pointer, name)) for name, name_ in spreads
+        *(_histogram(card.get(name), name_, _step(pointer, name)) for name, name_ in spreads),
+        *(_histogram(*each) for each in picture_spreads(card, pointer)),
     )
     return Card(
         title=title,
@@ -225,6 +237,7 @@ def card_of(card: Mapping[str, Any], title: str, pointer: str = "") -> Card:
                 plain(entry.get("other")),
                 (noted(entry.get("exact"), f"{at}/exact"), noted(entry.get("near"), f"{at}/near")),
                 _texts(entry.get("examples")),
+                inline_images(entry.get("sheets")),
             )
             for entry, at in _listed(card, pointer, "overlaps")
         ),
@@ -241,4 +254,5 @@ def card_of(card: Mapping[str, Any], title: str, pointer: str = "") -> Card:
             f"{plain(name)} ({plain(role)})" for name, role in _mapping(card.get("roles")).items()
         ),
         fingerprint=plain(card.get("fingerprint")),
+        strips=picture_strips(card),
     )

@@ -32,7 +32,8 @@ def columns_section(results: Results) -> Section:
     drawings: tuple[Drawing, ...] = ()
     folds: list[Fold] = []
     for place, (columns, recipes) in enumerate(groups.items()):
-        told = " and ".join(_NAMES.get(name, name) for name in columns)
+        *first, last = (_NAMES.get(name, name) for name in columns)
+        told = f"{', '.join(first)} and {last}"
         legend = key(
             ("dot gain filled", "brings something, sure after Holm"),
             ("dot loss filled", "does harm"),
@@ -182,7 +183,7 @@ def _table(results: Results, columns: Sequence[str], recipes: Sequence[Recipe]) 
             sure = row is not None and row.p_holm < SIGNIFICANT
             colour = "" if row is None else tone(row)
             cells.append(Cell(content, f"{colour} sure" if sure else colour))
-        lines.append(TableLine(f"{_NAMES.get(name, name)} brings", tuple(cells)))
+        lines.append(TableLine(f"{_NAMES.get(name, name)} {_bring(name)}", tuple(cells)))
     for left, told in _ways(columns).items():
         cells = []
         for recipe in recipes:
@@ -205,11 +206,15 @@ def _lead(results: Results) -> Markup:
         return Markup("")
     style = results.primary.gain_style
     said = [
-        Markup('the {} brings <span class="{}">{}</span>').format(
-            _NAMES.get(name, name), tone(row), tagged(row, style)
+        Markup('the {} {} <span class="{}">{}</span>').format(
+            _NAMES.get(name, name), _bring(name), tone(row), tagged(row, style)
         )
         for name in _columns(results, best.name)
         if (row := _gain(results, best.name, name)) is not None
     ]
     unit = results.primary.gain_unit or results.primary.phrase
     return Markup("In {}, {} ({}).").format(best.title, Markup(", ").join(said), unit)
+
+
+def _bring(column: str) -> str:
+    return "bring" if column == "fields" else "brings"

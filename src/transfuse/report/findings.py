@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from transfuse.report.figures import tone
-from transfuse.report.format import between, tagged
+from transfuse.report.format import between, plain, tagged
 from transfuse.report.results import Recipe, Results, Row
 from transfuse.report.scatter import front
 from transfuse.report.tables import needed
@@ -88,6 +88,10 @@ def _ruler(row: Row) -> str:
 def headline(results: Results) -> Headline:
     """What the study found, in one sentence."""
     row = results.headline
+    lost = [b for b in results.study.get("baselines") or () if results.why_failed(plain(b))]
+    if (row is None or not row.measured) and lost:
+        text = Markup("No gain can be stated: {}, which gains are measured against, failed.")
+        return Headline(text.format(_name(results, plain(lost[0]))), "even")
     if row is None or not row.measured:
         return Headline(Markup("No recipe was compared with a baseline in this study."), "even")
     measure = results.primary

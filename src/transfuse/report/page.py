@@ -20,7 +20,9 @@ from transfuse.report.card import Card, card_of
 from transfuse.report.explained import LEGEND, explained_section, explanation_block
 from transfuse.report.figures import labels
 from transfuse.report.format import plain
+from transfuse.report.overlays import overlay_section
 from transfuse.report.results import Results
+from transfuse.report.retrieval import retrieval_section
 from transfuse.report.sections import sections
 from transfuse.report.theme import DARK, LIGHT
 
@@ -69,7 +71,12 @@ def write_report(folder: Path | str) -> Path:
         summary=_summary(results),
         headline=findings.headline(results),
         facts=findings.facts(results),
-        sections=(*sections(results), *explained_section(folder)),
+        sections=(
+            *sections(results),
+            *retrieval_section(folder),
+            *overlay_section(folder),
+            *explained_section(folder),
+        ),
         cards=_cards(results.study),
         notes=[plain(note) for note in results.study.get("notes") or ()],
         method=_method(results),

@@ -241,6 +241,27 @@ class Results:
             return f"on test rows, mean over {len(self.tasks)} tasks"
         return f"on the test rows of {self.side}"
 
+    @cached_property
+    def failed(self) -> dict[tuple[str, int], str]:
+        """Why a recipe at a budget is not there, for those that failed."""
+        told = self.study.get("failed") or ()
+        found: dict[tuple[str, int], str] = {}
+        for each in told:
+            place = plain(each["recipe"]), int(each["budget"])
+            found.setdefault(place, plain(each["why"]))
+        return found
+
+    def why_failed(self, recipe: str, budget: int | None = None) -> str:
+        """Why a recipe failed at a budget, or at any; empty where it did not.
+
+        Args:
+            recipe: Its name.
+            budget: The budget. Default: any.
+        """
+        places = [place for place in self.failed if place[0] == recipe]
+        at = [place for place in places if budget is None or place[1] in (budget, 0)]
+        return self.failed[at[0]] if at else ""
+
     @property
     def headline(self) -> Row | None:
         """The gain that the report opens with, if one was measured."""

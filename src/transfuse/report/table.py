@@ -128,6 +128,8 @@ def _cell(
 ) -> Text:
     measure = measure or results.primary
     score = results.find("score", recipe.name, budget, measure.name, split=task)
+    if score is None and results.why_failed(recipe.name, budget):
+        return Text("failed", style="red")
     if score is None or math.isnan(score.value):
         return Text("–", style="dim")
     style = measure.style

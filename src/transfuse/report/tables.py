@@ -83,7 +83,7 @@ def _line(results: Results, recipe: Recipe, cells: Iterable[Cell]) -> Line:
     return Line(
         title=recipe.title,
         cells=tuple(cells),
-        note=recipe.description,
+        note=f"failed: {why}" if (why := results.why_failed(recipe.name)) else recipe.description,
         badge="baseline" if recipe.baseline else "",
         strong=headline is not None and headline.recipe == recipe.name,
     )
@@ -138,7 +138,9 @@ def scores(results: Results, measure: Measure) -> Table | None:
         for budget in results.budgets:
             row = rows.get((recipe.name, budget))
             if row is None:
-                cells.append(Cell(tagged(None, measure.style)))
+                why = results.why_failed(recipe.name, budget)
+                failed = Cell(Markup("failed"), "loss")
+                cells.append(failed if why else Cell(tagged(None, measure.style)))
                 continue
             content = _bounded(row, measure.style)
             tone_of = "best" if measure.sign * row.value == best[budget] else ""

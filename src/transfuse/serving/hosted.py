@@ -194,7 +194,8 @@ class Hosted:
         answers: Answers = self._own.answers
         (mended,) = answers.mended([text])
         # Explaining may hook into the model, which two at a time must not; `run` sees to that.
-        return explain(answers.model, mended, label=label, method=method)
+        seconds = self._options.explain_seconds
+        return explain(answers.model, mended, label=label, method=method, seconds=seconds)
 
     async def drain(self) -> None:
         """Take on no more and finish what was taken on."""

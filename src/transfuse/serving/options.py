@@ -53,6 +53,14 @@ class Serving:
     """Explanations that may wait for a model, since each costs as much as many answers.
     Default: 4."""
 
+    explain_seconds: float = 10.0
+    """Seconds that one explanation may take; then it is given up, so that answers which wait behind
+    it are not held up for longer. Default: 10."""
+
+    connections: int = 1000
+    """Connections that may be open at a time; further ones get 503 and are closed.
+    Default: 1,000."""
+
     receive_seconds: float = 20.0
     """Seconds within which a request must have arrived, its head and its body each.
     Default: 20."""

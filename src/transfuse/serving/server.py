@@ -18,6 +18,11 @@ _HEAD_BYTES = 65_536
 
 _BACKLOG = 2048
 
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
@@ -87,6 +92,7 @@ def configured(
         """uvicorn makes one for each connection, and knows nothing of our options."""
 
         head_seconds = service.options.receive_seconds
+        most = service.options.connections
 
     config = uvicorn.Config(
         create_app(service, token=token, loaded=loaded),
@@ -115,18 +121,25 @@ class _Server(uvicorn.Server):
 
 
 class _BoundedHead(HttpToolsProtocol):
-    """Connections whose requests have heads of bounded size that come in bounded time."""
+    """A bounded number of connections, with heads of bounded size that come in bounded time."""
 
     head_seconds: float
+    most: int
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
         self._in_head, self._begun, self._head_bytes = True, False, 0
         self._late = self.loop.call_later(self.head_seconds, transport.close)
+        self._refused = len(self.connections) > self.most
+        if self._refused:
+            transport.write(_FULL)
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless a head has no end."""
+        if self._refused:
+            return
         self._begun = False
         super().data_received(data)
         if self._in_head and not self._begun:

@@ -17,6 +17,7 @@ from transfuse.study.plan import StudyPlan
 from transfuse.study.runs import Run
 from transfuse.study.tasks import common_metric, validation_of_tasks
 from transfuse.transfer import Prepared
+from transfuse.transfer.choices import Folders
 
 __all__ = ["chosen"]
 
@@ -49,8 +50,10 @@ def chosen(study: StudyPlan, prepared: Prepared, runs: Sequence[Run]) -> Run | N
         for run in runs
         if run.key.seed == study.comparison.seeds[0] and run.key.budget == largest[run.key.recipe]
     ]
-    # A baseline is there to be compared with; it is kept only where nothing else was tried.
-    aside = {*study.baselines, *study.comparison.ceilings}
+    # A baseline is there to be compared with; it is kept only where nothing else was tried, or
+    # where it is a model that somebody has already, such as one of those that are fused.
+    trained = {name for name, plan in study.plans.items() if isinstance(plan.model, Folders)}
+    aside = {*study.baselines} - trained | {*study.comparison.ceilings}
     candidates = [run for run in candidates if run.key.recipe not in aside] or candidates
     if prepared.tasks and common_metric(prepared) is None and len(candidates) > 1:
         # There is no mean of unlike metrics to choose by.

@@ -20,12 +20,16 @@ from transfuse.study.across import analyse_tasks
 from transfuse.study.analysis import analyse
 from transfuse.study.choosing import chosen
 from transfuse.study.cores import cores_here
-from transfuse.study.explained import explained_rows
-from transfuse.study.jobs import Planned, count_done, identities, run_all, work
+from transfuse.study.explained import EXPLAINED, explained_rows, explained_run
+from transfuse.study.failures import complete, notes_on, raise_for
+from transfuse.study.identity import identities
+from transfuse.study.jobs import Planned, count_done, run_all, work
+from transfuse.study.matches import shown_matches
 from transfuse.study.numbers import MEAN, Number, as_columns
 from transfuse.study.order import begun_from_others, reads_labels
 from transfuse.study.plan import Comparison, StudyPlan, read_study
 from transfuse.study.runs import Run, RunKey
+from transfuse.study.scenes import shown_scenes
 from transfuse.study.tasks import budgeted_tasks
 from transfuse.study.watch import Watcher
 from transfuse.transfer import Domain, Plan, Prepared, prepare
@@ -39,7 +43,8 @@ def compare(
 ) -> Path:
     """Do a study and keep its numbers.
 
-    The same call on the same folder goes on where it stopped, run by run.
+    The same call on the same folder goes on where it stopped, run by run. A run that fails ends
+    none but those that begin from it; it is tried again by the next call.
 
     Args:
         recipe: The study's recipe, or its plan.
@@ -53,7 +58,8 @@ def compare(
     Raises:
         RecipeError: If the recipe is not right.
         DataError: If the data cannot carry it.
-        TrainingError: If a run fails.
+        StudyError: At the end, if runs failed; the others are compared and all is written.
+        TransfuseError: What the first run raised, if none is left to compare.
         RunLockedError: If another process works in the folder.
     """
     study = recipe if isinstance(recipe, StudyPlan) else read_study(recipe)
@@ -71,19 +77,28 @@ def compare(
         watcher.on_begin({each.key: work(each, prepared) for each in tasks}, workers)
         known = identities(tasks, prepared)
         before = count_done(tasks, known, folder / "runs")
-        runs = run_all(tasks, known, prepared, folder / "runs", workers, watcher.on_run)
+        done, failed = run_all(tasks, known, prepared, folder / "runs", workers, watcher)
+        runs = complete(done, failed.values())
+        if not runs:
+            raise next(iter(failed.values())).error
         watcher.on_notice("comparing")
         look = analyse_tasks if prepared.tasks else analyse
         numbers = look(study, prepared, runs)
         best = chosen(study, prepared, runs)
         if study.comparison.keep != "none" and best is not None and best.model is not None:
             _keep(best.model, folder / "model")
-        _explain(folder, best, study, prepared, watcher)
-        seconds = _seconds(folder, began, runs, before)
+        explained_of = None if best is None else known.get(best.key)
+        _explain(folder, best, study, prepared, watcher, explained_of)
+        _show(folder, best, runs, study, prepared)
+        seconds = _seconds(folder, began, done, before)
         told = _description(study, prepared, numbers, seconds, best)
+        if failed:
+            told["failed"] = [each.to_json() for each in failed.values()]
+            told["notes"] += notes_on(study.plans, study.baselines, failed.values(), runs)
         pq.write_table(pa.table(as_columns(numbers)), folder / ".study.parquet.new")
         (folder / ".study.parquet.new").replace(folder / "study.parquet")
         write_whole(folder / "study.json", json.dumps(told, indent=2, ensure_ascii=False))
+        raise_for(failed)
     return folder
 
 
@@ -139,18 +154,46 @@ def _budgeted(comparison: Comparison, plan: Plan, prepared: Prepared) -> dict[in
 
 
 def _explain(
-    folder: Path, best: Run | None, study: StudyPlan, prepared: Prepared, watcher: Watcher
+    folder: Path,
+    best: Run | None,
+    study: StudyPlan,
+    prepared: Prepared,
+    watcher: Watcher,
+    identity: str | None,
 ) -> None:
     """Leave why the kept model answers some test rows as it does, where it has one task."""
-    (folder / "explained.json").unlink(missing_ok=True)
     kept = best is not None and best.model is not None and study.comparison.keep != "none"
+    if kept and identity is not None and explained_run(folder) == identity:
+        return
+    (folder / EXPLAINED).unlink(missing_ok=True)
     if not kept or prepared.tasks:
         return
     assert best is not None
     watcher.on_notice("explaining some answers")
     tested = prepared.target.table.take(prepared.target.parts.test)
     model = load_model(folder / "model")
-    explained_rows(folder, model, tested, best.scores, prepared.target.task.label_names)
+    names = prepared.target.task.label_names
+    explained_rows(folder, model, tested, best.scores, names, identity or "")
+
+
+def _show(
+    folder: Path, best: Run | None, runs: Sequence[Run], study: StudyPlan, prepared: Prepared
+) -> None:
+    """Leave what the best recipe and the first baseline see in some test pictures."""
+    if prepared.tasks or best is None:
+        return
+    names = dict.fromkeys((best.key.recipe, *study.baselines[:1]))
+    most = max(run.key.budget for run in runs)
+    ranked = sorted(runs, key=lambda run: (-run.key.budget, run.key.seed))
+    found = {}
+    for name in names:
+        own = [run for run in ranked if run.key.recipe == name]
+        own = [run for run in own if run.key.budget in (most, 0, best.key.budget)]
+        if own:  # A baseline may have failed.
+            found[study.plans[name].title or name] = own[0].scores
+    tested = prepared.target.table.take(prepared.target.parts.test)
+    shown_scenes(folder, prepared.target.task, tested, found)
+    shown_matches(folder, prepared.target.task, tested, best.scores, next(iter(found)))
 
 
 def _keep(model: Path, place: Path) -> None:

@@ -14,7 +14,7 @@ from transfuse.data import Role, Table
 from transfuse.explaining import explain
 from transfuse.files import write_whole
 
-__all__ = ["EXPLAINED", "explained_rows"]
+__all__ = ["EXPLAINED", "explained_rows", "explained_run"]
 
 EXPLAINED = "explained.json"
 """The file's name in a study's folder."""
@@ -29,6 +29,7 @@ def explained_rows(
     table: Table,
     scores: NDArray[np.floating[Any]],
     labels: Sequence[str] = (),
+    run: str = "",
 ) -> None:
     """Explain the surest right, the surest wrong and the least certain answers.
 
@@ -42,6 +43,7 @@ def explained_rows(
         scores: The model's answers to them, [n, classes], before or after temperature scaling.
         labels: The classes of these scores, of which the model may know more, in another order.
             Default: the model's.
+        run: Fingerprint of the run that made the model. Default: none.
     """
     if model.task.kind != "classification" or model.reads != (Role.TEXT,) or not len(table):
         return
@@ -54,8 +56,21 @@ def explained_rows(
         found = explain(model, text, label=names[int(scores[row].argmax())])
         told = {"kind": kind, "row": row, "truth": names[int(targets[row])]}
         rows.append({**told, **found.to_dict()})
-    told = {"labels": list(names), "rows": rows}
+    told = {"labels": list(names), "rows": rows, **({"run": run} if run else {})}
     write_whole(folder / EXPLAINED, json.dumps(told, ensure_ascii=False, indent=1))
+
+
+def explained_run(folder: Path) -> str | None:
+    """The fingerprint of the run whose rows are explained in a folder, if there is one.
+
+    Args:
+        folder: The study's folder.
+    """
+    try:
+        told = json.loads((folder / EXPLAINED).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return told.get("run")
 
 
 def _chosen(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> Iterator[tuple[str, int]]:

@@ -4,15 +4,12 @@ Every finished run is a folder of its own, written beside and renamed; a study t
 does only what is missing.
 """
 
-import hashlib
-import json
 import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -21,7 +18,9 @@ from queue import Empty
 from transfuse.errors import Problem, TrainingError, TransfuseError
 from transfuse.models import Store, hold_memory, release_memory
 from transfuse.study.cores import share_cores
+from transfuse.study.failures import Failure, after_failure, failure
 from transfuse.study.runs import Run, RunKey, load_run, write_run
+from transfuse.study.watch import Watcher
 from transfuse.transfer import (
     DELTA,
     THEN,
@@ -33,10 +32,9 @@ from transfuse.transfer import (
     run_plan,
     save_model,
 )
-from transfuse.transfer.start import content_of, model_folders
 from transfuse.tuning import Frozen
 
-__all__ = ["Planned", "count_done", "identities", "run_all", "work"]
+__all__ = ["Planned", "count_done", "run_all", "work"]
 
 
 _CHEAP = 0.2
@@ -105,31 +103,6 @@ def work(run: Planned, prepared: Prepared) -> float:
     return scored + 3 * steps * plan.train.batch_size * streams
 
 
-def identities(plans: Sequence[Planned], prepared: Prepared) -> dict[RunKey, str]:
-    """Fingerprint of every run: its plan, its data, and the runs that it begins from.
-
-    Args:
-        plans: The runs, each after those that it begins from.
-        prepared: The data.
-    """
-    names = ("torch", "transformers", "peft", "scikit-learn")
-    versions = {name: version(name) for name in names}
-    # All rows and all weights are read for these, so once for the study and not for each run.
-    data = prepared.fingerprint
-    contents: dict[tuple[Path, ...], str] = {}
-    found: dict[RunKey, str] = {}
-    for each in plans:
-        plan = each.said or each.plan
-        folders = model_folders(plan)
-        if folders not in contents:
-            contents[folders] = content_of(folders)
-        before = [found[key] for key in each.after]
-        told = [plan.work(), data, contents[folders], versions, *before]
-        text = json.dumps(told, sort_keys=True, default=str)
-        found[each.key] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return found
-
-
 def count_done(plans: Sequence[Planned], known: Mapping[RunKey, str], folder: Path) -> int:
     """How many of a study's runs are finished already.
 
@@ -147,9 +120,11 @@ def run_all(
     prepared: Prepared,
     folder: Path,
     workers: int,
-    on_event: Callable[[RunKey, str], None],
-) -> list[Run]:
+    watcher: Watcher,
+) -> tuple[list[Run], dict[RunKey, Failure]]:
     """Do the runs that are missing and load all.
+
+    A run that fails keeps none but those that begin from it from being done.
 
     Args:
         plans: The runs, each after those that it begins from.
@@ -157,13 +132,12 @@ def run_all(
         prepared: The data.
         folder: The study's folder of runs.
         workers: Processes at the most.
-        on_event: Called with a run's key and `start` or `done`.
+        watcher: What is told of each run.
 
     Returns:
-        One finished run for each plan, in order.
+        The finished runs, in order, and those that failed.
 
     Raises:
-        TransfuseError: Whatever a run raised; runs that are finished stay finished.
         TrainingError: If a process died, with what to do.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,15 +151,29 @@ def run_all(
     missing = {key for key, task in tasks.items() if not _finished(task)}
     for key in tasks:
         if key not in missing:
-            on_event(key, "done")
+            watcher.on_run(key, "done")
+    failed: dict[RunKey, Failure] = {}
     while missing:
+        for each in plans:
+            lost = after_failure(each.key, each.after, failed)
+            if lost is not None and each.key in missing:
+                _tell_failure(failed, lost, watcher)
+        missing -= set(failed)
         # What begins from a run that is missing has to wait for it.
         ready = [e.key for e in plans if e.key in missing and not missing & set(e.after)]
         ready.sort(key=lambda key: -work(planned[key], prepared))
-        _do([tasks[key] for key in ready], prepared, min(workers, len(ready)), on_event)
+        if ready:
+            waiting = [tasks[key] for key in ready]
+            _do(waiting, prepared, min(workers, len(ready)), watcher, failed)
         missing -= set(ready)
     loaded = [load_run(folder, key, task.identity) for key, task in tasks.items()]
-    return [run for run in loaded if run is not None]
+    return [run for run in loaded if run is not None and run.key not in failed], failed
+
+
+def _tell_failure(failed: dict[RunKey, Failure], lost: Failure, watcher: Watcher) -> None:
+    failed[lost.key] = lost
+    watcher.on_run(lost.key, "failed")
+    watcher.on_failure(lost.key, lost.error)
 
 
 def _finished(task: _Task) -> bool:
@@ -197,7 +185,8 @@ def _do(
     tasks: Sequence[_Task],
     prepared: Prepared,
     workers: int,
-    on_event: Callable[[RunKey, str], None],
+    watcher: Watcher,
+    failed: dict[RunKey, Failure],
 ) -> None:
     context = multiprocessing.get_context("spawn")
     todo, told = context.Queue(), context.Queue()
@@ -216,7 +205,7 @@ def _do(
     try:
         for process in processes:
             process.start()
-        _listen(len(tasks), processes, told, on_event)
+        _listen(len(tasks), processes, told, watcher, failed)
     except BaseException:
         # After an error or Ctrl-C a worker saves a checkpoint at its next step and ends.
         for process in processes:
@@ -233,10 +222,10 @@ def _listen(
     count: int,
     processes: Sequence[BaseProcess],
     told: "Queue[tuple[str, RunKey, TransfuseError | None]]",
-    on_event: Callable[[RunKey, str], None],
+    watcher: Watcher,
+    failed: dict[RunKey, Failure],
 ) -> None:
     """Hand on what the workers tell until all tasks are done."""
-    errors: list[TransfuseError] = []
     done = 0
     while done < count:
         try:
@@ -253,21 +242,11 @@ def _listen(
                     )
                 ) from None
             continue
-        if error is not None:
-            errors.append(
-                type(error)(
-                    replace(problem, where=f"{key.recipe}, {_rows_of(key)}: {problem.where}")
-                    for problem in error.problems
-                )
-            )
         done += event != "start"
-        on_event(key, event)
-    if errors:
-        raise type(errors[0])(problem for error in errors for problem in error.problems)
-
-
-def _rows_of(key: RunKey) -> str:
-    return f"{key.task}, {key.budget} labels" if key.task else f"{key.budget} labels"
+        if error is None:
+            watcher.on_run(key, event)
+        else:
+            _tell_failure(failed, failure(key, error), watcher)
 
 
 def _work(

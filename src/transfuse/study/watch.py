@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from transfuse.errors import TransfuseError
 from transfuse.study.runs import RunKey
 
 __all__ = ["Watcher"]
@@ -22,4 +23,7 @@ class Watcher:
         """
 
     def on_run(self, key: RunKey, event: str) -> None:
-        """A run is at `start`, `done` or `failed`."""
+        """A run is at `start`, `done` or `failed`; one that is not tried fails without a start."""
+
+    def on_failure(self, key: RunKey, error: TransfuseError) -> None:
+        """Why a run has failed; the others go on."""

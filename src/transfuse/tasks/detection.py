@@ -209,5 +209,5 @@ class Detection(Task):
     def _split(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Class logits [n, Q, C + 1] and boxes [n, Q, 4]."""
         # The head says how many queries there are: a pretrained one has its own.
-        apart = logits.reshape(len(logits), -1, len(self.labels) + 1 + _BOX)
+        apart = logits.unflatten(1, (-1, len(self.labels) + 1 + _BOX))
         return apart[..., :-_BOX], apart[..., -_BOX:].sigmoid()

@@ -68,6 +68,10 @@ class Matching(Task):
     sound.
     """
 
+    equal_captions: bool = False
+    """Whether rows of equal captions are one item too, as where captions are made of labels.
+    Default: false."""
+
     answers: ClassVar[Role] = Role.IMAGE
 
     kind = "matching"
@@ -96,7 +100,7 @@ class Matching(Task):
         """None: an answer is another row."""
         return ()
 
-    def values(self, table: Table) -> NDArray[np.int64]:
+    def values(self, table: Table) -> list[int]:
         """The item of each row, as `encode` takes it.
 
         Args:
@@ -116,7 +120,13 @@ class Matching(Task):
                 )
             )
         groups = table.groups()
-        return item_numbers(_contents(table, others[0]), *([] if groups is None else [groups]))
+        keys: list[Sequence[Hashable]] = [_contents(table, others[0])]
+        if groups is not None:
+            keys.append(groups)
+        if self.equal_captions:
+            keys.append(table.texts())
+        found: list[int] = item_numbers(*keys).tolist()
+        return found
 
     def answered(self, table: Table) -> bool:
         """Whether it has a text and something beside it; groups are not needed."""

@@ -103,7 +103,7 @@ class Segmentation(Task):
         row_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Cross-entropy of the labelled cells, and 1 - Dice of the classes of each picture."""
-        said = logits.float().reshape(len(logits), len(self.labels), -1)
+        said = logits.float().unflatten(1, (len(self.labels), -1))
         known = targets != UNLABELLED
         classes = torch.where(known, targets, 0).long()
         losses = functional.cross_entropy(
@@ -130,7 +130,7 @@ class Segmentation(Task):
 
     def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Probabilities of the classes in each cell, [n, classes, grid * grid]."""
-        return logits.float().reshape(len(logits), len(self.labels), -1).softmax(1)
+        return logits.float().unflatten(1, (len(self.labels), -1)).softmax(1)
 
     def decode(self, scores: NDArray[Any]) -> list[dict[str, float]]:
         """The share of the picture that each class has, the largest first."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from transfuse.data import Batching, Episodes, EpisodeStream, Stream, evaluation_batches
-from transfuse.models import Batch, Feed, Feeds
+from transfuse.models import Batch, Encoder, Feed, Feeds
 from transfuse.objectives import Objective, rows_of
 from transfuse.training.job import Job, StreamData
 from transfuse.training.step import TrainModule
@@ -71,6 +71,7 @@ def finish_objectives(job: Job, module: TrainModule, device: torch.device) -> No
     """
     network = job.network
     module.eval()
+    _finish_encoders(job, device)
     # Over a frozen encoder the pooled vectors are there already.
     whole = module.frozen if module.frozen == network.encoder.depth else 0
     for objective in job.objectives:
@@ -81,6 +82,24 @@ def finish_objectives(job: Job, module: TrainModule, device: torch.device) -> No
             data = job.streams[name]
             batches[name] = _whole_batches(feeds.feed(data.inputs), data, device)
         objective.finish(network, batches)
+
+
+def _finish_encoders(job: Job, device: torch.device) -> None:
+    """Let encoders look once more at the labelled rows that were trained on, where they want to."""
+    network = job.network
+    read = dict.fromkeys(rows_of(name) for each in job.objectives for name in each.streams)
+    labelled = [name for name in read if job.streams[name].targets is not None]
+    feeds = Feeds(network)
+
+    def batches() -> Iterator[Batch]:
+        for name in labelled:
+            data = job.streams[name]
+            yield from _whole_batches(feeds.feed(data.inputs), data, device)
+
+    for encoder in network.encoders.values():
+        assert isinstance(encoder, Encoder)
+        if encoder.finishes:
+            encoder.finish(batches)
 
 
 def _whole_batches(feed: Feed, data: StreamData, device: torch.device) -> Iterator[Batch]:

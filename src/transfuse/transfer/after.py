@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ def after_training(
     Args:
         outcome: What the run left; of a recipe that begins from `folders`, those are the models.
         workspace: The run's data.
-        folder: The run's folder. Default: a scratch folder.
+        folder: The run's folder. Default: a scratch folder, which goes with the outcome's model.
         callbacks: What watches the run.
 
     Returns:
@@ -66,7 +67,7 @@ def after_training(
         ModelError: If the models do not go together, or a stage cannot express them.
         DataError: If there are no validation rows to choose by.
     """
-    plan, prepared = outcome.plan, workspace.prepared
+    prepared = workspace.prepared
     if not len(prepared.target.parts.validation):
         raise DataError(
             Problem(
@@ -75,9 +76,27 @@ def after_training(
                 fix="Raise `split.validation` above 0, or name a table under `data.validation`.",
             )
         )
-    scratch = Path(tempfile.mkdtemp(prefix="transfuse-")) if folder is None else folder / THEN
+    if folder is None:
+        own = tempfile.TemporaryDirectory(prefix="transfuse-")
+        try:
+            made = _made(outcome, workspace, Path(own.name), callbacks)
+        except BaseException:
+            own.cleanup()
+            raise
+        # The model may still read from there: the folder goes when the model does.
+        weakref.finalize(made.trained, own.cleanup)
+        return made
+    scratch = folder / THEN
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    return _made(outcome, workspace, scratch, callbacks)
+
+
+def _made(
+    outcome: Outcome, workspace: Workspace, scratch: Path, callbacks: Sequence[Callback]
+) -> Outcome:
+    """The outcome after the stages, whose models lie in a folder of their own."""
+    plan, prepared = outcome.plan, workspace.prepared
     parents = _parents(outcome, workspace, scratch)
     evidence = _evidence(plan, prepared)
     known = {key for parent in parents for key in parent.training_keys} | learnt_keys(

@@ -6,6 +6,8 @@ from typing import Literal
 
 from transfuse.answering import Tfidf
 from transfuse.data import Role
+from transfuse.data.captions import check_templates
+from transfuse.models.audio import Spectrogram
 from transfuse.models.images import BatchNorm
 from transfuse.transfer.columns import Columns
 from transfuse.transfer.zero_shot import ZeroShot
@@ -54,6 +56,10 @@ class Pretrained:
     """What becomes of the running statistics of BatchNorm layers: `frozen`, as the source left
     them; `adapted`, followed while layers train; `recomputed`, over the training rows at the end.
     From scratch they are adapted. Default: frozen."""
+
+    sound: Spectrogram | None = None
+    """How sounds are heard: the settings of the pictures that an image model gets of them, such as
+    `{seconds: 2}`. Default: as the model was trained."""
 
     layers: int | None = None
     """How many of its transformer layers are kept, for a student. Default: all."""
@@ -248,6 +254,10 @@ class TableChoice:
     fields: tuple[str, ...] | None = None
     """Structured columns: numbers and categories. Default: none."""
 
+    captions: str | tuple[str, ...] | None = None
+    """A caption for each row, made of its label's name in the place of {}, where no column is the
+    text; of several each row draws one. Default: none."""
+
     label: str | None = None
     """Column of the label. Default: inferred, and said."""
 
@@ -272,6 +282,14 @@ class TableChoice:
     def __post_init__(self) -> None:
         if (self.path is None) == (self.sample is None) or self.path == ():
             raise ValueError("give either `path` or `sample`")
+        if self.captions is not None:
+            check_templates(self.templates)
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The sentences that captions are made with."""
+        given = self.captions or ()
+        return (given,) if isinstance(given, str) else given
 
     @classmethod
     def named_roles(cls) -> tuple[str, ...]:

@@ -6,8 +6,15 @@ from typing import Any
 from transfuse.data import FieldTable
 from transfuse.errors import ModelError, Problem
 from transfuse.models import Encoder, FieldEncoder, JoinedEncoder, TextEncoder, load_encoder
-from transfuse.models.images.loading import image_encoder
-from transfuse.transfer.columns import Columns, FieldsColumn, ImageColumn, TextColumn
+from transfuse.models.audio import audio_encoder
+from transfuse.models.images import image_encoder
+from transfuse.transfer.columns import (
+    AudioColumn,
+    Columns,
+    FieldsColumn,
+    ImageColumn,
+    TextColumn,
+)
 
 __all__ = ["GivenFields", "open_columns"]
 
@@ -38,6 +45,8 @@ def open_columns(model: Columns, field_rows: GivenFields) -> JoinedEncoder:
                 parts[name] = _text(part)
             case ImageColumn():
                 parts[name] = image_encoder(part.name, size=part.size)
+            case AudioColumn():
+                parts[name] = audio_encoder(part.name, spectrogram=part.sound, size=part.size)
             case FieldsColumn():
                 width = part.width
                 known = FieldTable.fit(field_rows(), part.categories, part.rare)

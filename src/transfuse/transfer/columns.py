@@ -1,12 +1,13 @@
 """The model of several columns: what reads each, and how they are fused."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from transfuse.data import Role
 from transfuse.errors import Problem, RecipeError
 from transfuse.models import COLUMN_FUSIONS, ColumnFusion, Concat
+from transfuse.models.audio import Spectrogram
 from transfuse.recipe import build, build_options, nearest, spec_of
 
 __all__ = ["AudioColumn", "Columns", "FieldsColumn", "ImageColumn", "TextColumn", "read_columns"]
@@ -50,7 +51,19 @@ class AudioColumn:
     """What reads the sound."""
 
     name: str
-    """A Hugging Face id, a local folder, or an installed package that carries a model."""
+    """A Hugging Face id, a local folder, or an installed package that carries a model: one of
+    sounds, or one of pictures, which gets pictures of the sounds."""
+
+    size: int | None = None
+    """Side of the pictures that an image model gets, in pixels. Default: the model's own."""
+
+    sound: Spectrogram | None = None
+    """How sounds are heard: the settings of the pictures that an image model gets of them, such as
+    `{seconds: 2}`. Default: as the model was trained."""
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.size < 1:
+            raise ValueError("size is at least 1")
 
 
 @dataclass(frozen=True)
@@ -139,9 +152,9 @@ class Columns:
         """What a recipe says of it, the inverse of `read_columns`."""
         told: dict[str, Any] = {
             name: {
-                item.name: getattr(part, item.name)
-                for item in fields(part)
-                if getattr(part, item.name) != item.default
+                item: value
+                for item, value in asdict(part).items()
+                if value != getattr(type(part), item, None)
             }
             for name, part in self.parts.items()
         }

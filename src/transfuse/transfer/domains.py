@@ -118,4 +118,6 @@ class Prepared:
                     "Lower the budget, or the shares of test and validation rows.",
                 )
             )
-        return rows[take_budget(domain.targets[rows].tolist(), budget, seed)]
+        known = domain.targets[rows]
+        labels = known.tolist() if known.ndim == 1 else list(known)
+        return rows[take_budget(labels, budget, seed)]

@@ -22,8 +22,10 @@ from transfuse.models import (
     load_encoder,
     load_narrow,
 )
-from transfuse.models.images.loading import image_classifier, is_image_model
-from transfuse.tasks import Task
+from transfuse.models.audio import audio_classifier
+from transfuse.models.images import image_classifier, is_image_model
+from transfuse.models.scenes import native_scenes
+from transfuse.tasks import Detection, Segmentation, Task
 from transfuse.transfer.choices import Columns, Narrow, Neural, Pretrained, Static
 from transfuse.transfer.column_encoders import GivenFields, open_columns
 
@@ -124,6 +126,9 @@ def open_for_tasks(
 def _pretrained(
     model: Pretrained, head: str, task: Task, seed: int, reads: tuple[Role, ...]
 ) -> Network:
+    whole = _with_own_head(model, head, task, seed)
+    if whole is not None:
+        return whole
     network = _classifier(model, head, task, seed, reads)
     encoder = task.viewed(network.encoder)
     own = task.head(encoder, model.dropout, seed)
@@ -133,10 +138,47 @@ def _pretrained(
     return network if model.layers is None else keep_layers(network, model.layers, model.take)
 
 
+def _with_own_head(model: Pretrained, head: str, task: Task, seed: int) -> Network | None:
+    """A pretrained detector or segmenter with the head that it has."""
+    if not isinstance(task, Detection | Segmentation):
+        return None
+    return native_scenes(
+        model.name,
+        "detection" if isinstance(task, Detection) else "segmentation",
+        task.label_names,
+        task=head,
+        grid=task.grid,
+        size=model.size,
+        batch_norm=model.batch_norm,
+        seed=seed,
+    )
+
+
 def _classifier(
     model: Pretrained, head: str, task: Task, seed: int, reads: tuple[Role, ...]
 ) -> Network:
     """The model with a head for the task, opened by what it reads."""
+    if reads == (Role.AUDIO,):
+        return audio_classifier(
+            model.name,
+            task.label_names,
+            task=head,
+            problem_type=_problem_type(task),
+            spectrogram=model.sound,
+            size=model.size,
+            dropout=model.dropout,
+            seed=seed,
+            batch_norm=model.batch_norm,
+        )
+    if Role.AUDIO in reads and not {Role.TEXT, Role.IMAGE}.intersection(reads):
+        return audio_classifier(
+            model.name,
+            task.label_names,
+            task=head,
+            problem_type=_problem_type(task),
+            dropout=model.dropout,
+            seed=seed,
+        )
     if is_image_model(model.name):
         return image_classifier(
             model.name,

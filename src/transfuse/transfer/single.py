@@ -22,7 +22,7 @@ from transfuse.transfer.prepared import prepare
 from transfuse.transfer.reading import read_plan
 from transfuse.transfer.run import DELTA, Outcome
 from transfuse.transfer.search import run_plan
-from transfuse.transfer.start import content_of, model_folders
+from transfuse.transfer.start import content_of, model_folders, stage_files
 from transfuse.transfer.workspace import Workspace
 
 __all__ = ["Result", "transfer"]
@@ -125,5 +125,5 @@ def _finished(folder: Path, plan: Plan, data: str) -> ModelFolder | None:
 
 
 def _data(plan: Plan, prepared: Prepared) -> str:
-    """Names the rows, and the content of the models that a run begins from."""
-    return prepared.fingerprint + content_of(model_folders(plan))
+    """Names the rows, and the content of the models and files that a run begins from."""
+    return prepared.fingerprint + content_of((*model_folders(plan), *stage_files(plan)))

@@ -17,7 +17,7 @@ from transfuse.errors import DataError, Problem
 from transfuse.transfer.domains import Prepared
 from transfuse.transfer.plan import Plan
 
-__all__ = ["check_start", "content_of", "model_folders"]
+__all__ = ["check_start", "content_of", "model_folders", "stage_files"]
 
 
 def check_start(plan: Plan, prepared: Prepared) -> None:
@@ -29,8 +29,12 @@ def check_start(plan: Plan, prepared: Prepared) -> None:
 
     Raises:
         DataError: If a model that the run begins from has learnt rows that the run is scored on,
-            or if nothing teaches the head that is scored.
+            if nothing teaches the head that is scored, or if a file of a stage is not there.
     """
+    missing = [file for file in stage_files(plan) if not file.is_file()]
+    if missing:
+        # Better now than after hours of training.
+        raise DataError(Problem(f"then: {file}", "no such file") for file in missing)
     source = prepared.source
     if source is not None and plan.streams == ("source",) and not prepared.shared_head:
         raise DataError(
@@ -63,28 +67,34 @@ def check_start(plan: Plan, prepared: Prepared) -> None:
                 )
 
 
-def content_of(folders: Sequence[Path]) -> str:
-    """Names the content of folders; empty where there are none.
+def content_of(paths: Sequence[Path]) -> str:
+    """Names the content of folders and files; empty where there are none.
 
     Args:
-        folders: What `model_folders` gave.
+        paths: What `model_folders` and `stage_files` gave.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for folder in folders:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for folder in paths:
+        inside = sorted(path for path in folder.rglob("*") if path.is_file())
+        for file in [folder] if folder.is_file() else inside:
             digest.update(file.relative_to(folder).as_posix().encode())
             with file.open("rb") as opened:
                 while part := opened.read(1 << 20):
                     digest.update(part)
-    return digest.hexdigest() if folders else ""
+    return digest.hexdigest() if paths else ""
 
 
 def model_folders(plan: Plan) -> tuple[Path, ...]:
     """The folders that a plan begins from: those among the names of models in its recipe."""
     told = plan.recipe()
-    paths = {Path(text) for text in _texts([told["model"], told["learn"]])}
+    paths = {Path(text) for text in _texts([told["model"], told["learn"], told.get("then")])}
     # A name such as `mcc` may happen to be a folder; a model's folder has a config.
     return tuple(sorted(p for p in paths if (p / "config.json").is_file() or (p / ROWS).is_file()))
+
+
+def stage_files(plan: Plan) -> tuple[Path, ...]:
+    """The files that a plan's stages after training name, such as a corpus."""
+    return tuple(sorted({Path(file) for stage in plan.then for file in stage.files}))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.data import Table, sample
+from transfuse.data.captions import pseudo_captions
 from transfuse.data.loaded import Loaded, ReadOptions
 from transfuse.data.prepare import prepare
 from transfuse.data.read import load_path
@@ -24,6 +25,11 @@ def load_table(choice: TableChoice) -> Table:
     Args:
         choice: Where it is and what its columns are for.
     """
+    table = _read(choice)
+    return pseudo_captions(table, choice.templates) if choice.templates else table
+
+
+def _read(choice: TableChoice) -> Table:
     if choice.sample is not None:
         return _where(sample(choice.sample), choice)
     assert choice.path is not None

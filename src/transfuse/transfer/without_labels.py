@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from transfuse.answering.entailment import EntailmentModel
+from transfuse.answering.text_labels import TextLabels
 from transfuse.data import seed_for
 from transfuse.errors import ModelError, Problem
 from transfuse.models import Feeds, Inference, LinearHead, Network, read_inputs
+from transfuse.models.pairs import open_pairs
 from transfuse.tasks import Classification
 from transfuse.training import Fitted
 from transfuse.transfer.choices import Pretrained
@@ -20,10 +23,16 @@ from transfuse.transfer.trained import Trained, TrainedNetwork
 from transfuse.transfer.workspace import Workspace
 from transfuse.transfer.zero_shot import ZeroShot, label_texts, prototype_head
 
-__all__ = ["TrainedEntailment", "zero_shot"]
+__all__ = ["TrainedAnswerer", "zero_shot"]
 
 _CALIBRATED_ON = 256
 """Rows that a model that entails is calibrated on; each takes a pass for each hypothesis."""
+
+_COMPARED_ON = 2048
+"""Pictures that a model which compares them with texts is calibrated on."""
+
+_SCALE = 20.0
+"""Factor of an encoder's cosines where none is given."""
 
 _NOTHING_LEARNT = Fitted(steps=0, seconds=0.0, trained_parameters=0)
 
@@ -48,6 +57,8 @@ def zero_shot(plan: Plan, options: ZeroShot, workspace: Workspace) -> Trained:
     rows = workspace.prepared.domain("unlabelled").parts.train
     if options.entails is not None:
         return _entailing(plan, options, workspace, texts, rows)
+    if options.pairs is not None:
+        return _comparing(plan, options, workspace, texts, rows)
     network = _plain_network(options, workspace)
     head = network.heads["target"]
     assert isinstance(head, LinearHead)
@@ -61,7 +72,10 @@ def zero_shot(plan: Plan, options: ZeroShot, workspace: Workspace) -> Trained:
     labels = inference.features(feeds.feed(read_inputs(encoder, flat))).numpy()
     features = inference.features(feeds.feed(workspace.inputs(encoder, "unlabelled", rows))).numpy()
     weights, biases = prototype_head(
-        np.split(labels, ends[:-1]), features, calibrate=options.calibrate, scale=options.scale
+        np.split(labels, ends[:-1]),
+        features,
+        calibrate=options.calibrate,
+        scale=options.scale or _SCALE,
     )
     with torch.no_grad():
         head.classifier.weight.copy_(torch.from_numpy(weights))
@@ -77,10 +91,10 @@ class _Untrained(TrainedNetwork):
         return
 
 
-class TrainedEntailment(Trained):
-    """A model that entails, and the hypotheses of the labels."""
+class TrainedAnswerer(Trained):
+    """A model that knows the labels by their texts: it entails, or compares with pictures."""
 
-    def __init__(self, model: EntailmentModel, workspace: Workspace) -> None:
+    def __init__(self, model: EntailmentModel | TextLabels, workspace: Workspace) -> None:
         self.model = self._model = model
         self.trained_parameters = 0
         self.total_parameters = model.parameters
@@ -91,7 +105,7 @@ class TrainedEntailment(Trained):
         table = self._workspace.prepared.domain(domain).table.take(rows)
         return self.read(table.inputs(self.reads))
 
-    def read(self, rows: Sequence[str]) -> NDArray[np.float64]:
+    def read(self, rows: Sequence[Any]) -> NDArray[np.float64]:
         """See `Trained.read`."""
         return self._model.scores(rows)
 
@@ -102,14 +116,31 @@ def _entailing(
     workspace: Workspace,
     texts: Sequence[Sequence[str]],
     rows: NDArray[np.int64],
-) -> TrainedEntailment:
+) -> TrainedAnswerer:
     assert options.entails is not None
     model = EntailmentModel.open(options.entails, texts, options.max_length)
     if options.calibrate:
         rng = np.random.default_rng(seed_for(plan.seed, "calibration"))
         some = np.sort(rng.permutation(rows)[:_CALIBRATED_ON])
         model = model.calibrated(workspace.prepared.domain("unlabelled").table.take(some).texts())
-    return TrainedEntailment(model, workspace)
+    return TrainedAnswerer(model, workspace)
+
+
+def _comparing(
+    plan: Plan,
+    options: ZeroShot,
+    workspace: Workspace,
+    texts: Sequence[Sequence[str]],
+    rows: NDArray[np.int64],
+) -> TrainedAnswerer:
+    assert options.pairs is not None
+    model = TextLabels.of(open_pairs(options.pairs), texts, options.scale)
+    if options.calibrate:
+        rng = np.random.default_rng(seed_for(plan.seed, "calibration"))
+        some = np.sort(rng.permutation(rows)[:_COMPARED_ON])
+        table = workspace.prepared.domain("unlabelled").table.take(some)
+        model = model.calibrated(table.inputs(model.reads))
+    return TrainedAnswerer(model, workspace)
 
 
 def _plain_network(options: ZeroShot, workspace: Workspace) -> Network:

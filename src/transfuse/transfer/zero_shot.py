@@ -1,7 +1,7 @@
 """Classification from what the labels mean: the options, the labels' texts, and the head they give.
 
-No labelled row is read. What does the work stands in `without_labels.py`, and for a model that
-entails in `entailment.py`.
+No labelled row is read. What does the work stands in `without_labels.py`, for a model that entails
+in `entailment.py`, and for one that compares pictures with texts in `text_labels.py`.
 """
 
 from collections.abc import Sequence
@@ -21,34 +21,41 @@ Array = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """What the labels mean, in an encoder's space or by entailment; no labelled row is read.
+    """What the labels mean, in a space of vectors or by entailment; no labelled row is read.
 
     With an encoder, each label is the direction of its texts' vectors (Chang et al., 2008,
     'Importance of semantic representation: dataless classification'). With a model that entails,
-    each label is a hypothesis about the row (Yin, Hay and Roth, 2019, arXiv:1909.00161).
+    each label is a hypothesis about the row (Yin, Hay and Roth, 2019, arXiv:1909.00161). With a
+    model that compares pictures with texts rows are pictures (Radford et al., 2021,
+    arXiv:2103.00020).
     """
 
     encoder: str | None = None
     """A sentence encoder: a Hugging Face id, a local folder, or an installed package. Default:
-    none; give this or `entails`."""
+    none; give this, `entails` or `pairs`."""
 
     entails: str | None = None
     """A model that was trained for entailment, by its name as `encoder`. Default: none."""
+
+    pairs: str | None = None
+    """A model that compares pictures with texts: a model folder of `task: matching`, or a CLIP or
+    SigLIP checkpoint by its name as `encoder`. Default: none."""
 
     descriptions: dict[str | int, str | tuple[str, ...]] = field(default_factory=dict)
     """What each label means: a text, or several that are averaged. Default: the label's name in
     the template."""
 
-    template: str = "This text is about {}."
+    template: str | None = None
     """The text of a label without a description, its name in the place of the braces. Default:
-    `This text is about {}.`."""
+    `This text is about {}.`, and for pictures `A photo of {}.`."""
 
     calibrate: bool = True
     """Whether each label's mean logit over unlabelled rows is subtracted, which takes labels to be
     about equally frequent. Default: true."""
 
-    scale: float = 20.0
-    """Factor of the cosine before the softmax. Default: 20."""
+    scale: float | None = None
+    """Factor of the cosine before the softmax. Default: 20, and with `pairs` what that model has
+    learnt."""
 
     pooling: Literal["auto", "mean", "cls", "last"] = "auto"
     """How token vectors become one. Default: what the encoder says of itself, otherwise mean."""
@@ -57,11 +64,11 @@ class ZeroShot:
     """Longest text in tokens; the rest is cut off. Default: 128."""
 
     def __post_init__(self) -> None:
-        if (self.encoder is None) == (self.entails is None):
-            raise ValueError("give either `encoder` or `entails`")
-        if self.template.count("{}") != 1:
+        if sum(each is not None for each in (self.encoder, self.entails, self.pairs)) != 1:
+            raise ValueError("give either `encoder`, `entails` or `pairs`")
+        if self.template is not None and self.template.count("{}") != 1:
             raise ValueError("template holds {} once, in the place of the label's name")
-        if not 0 < self.scale < np.inf:
+        if self.scale is not None and not 0 < self.scale < np.inf:
             raise ValueError("scale is a number above 0")
         if self.max_length < 2:
             raise ValueError("max_length is at least 2")
@@ -69,7 +76,14 @@ class ZeroShot:
     @property
     def source(self) -> str:
         """The model that does the work."""
-        return str(self.encoder or self.entails)
+        return str(self.encoder or self.entails or self.pairs)
+
+    @property
+    def sentence(self) -> str:
+        """The template, with its default."""
+        if self.template is not None:
+            return self.template
+        return "This text is about {}." if self.pairs is None else "A photo of {}."
 
 
 def label_texts(options: ZeroShot, labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -105,7 +119,7 @@ def label_texts(options: ZeroShot, labels: Sequence[str]) -> tuple[tuple[str, ..
     if problems:
         raise RecipeError(problems)
     return tuple(
-        given.get(label, (options.template.format(label.replace("_", " ").strip()),))
+        given.get(label, (options.sentence.format(label.replace("_", " ").strip()),))
         for label in labels
     )
 

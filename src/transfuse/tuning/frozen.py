@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from transfuse.models import Network
+from transfuse.models import Head, Network
 from transfuse.tuning.base import Stage, Tuning, head_group, head_solvable
 
 __all__ = ["Frozen"]
@@ -18,7 +18,8 @@ class Frozen(Tuning):
     """
 
     learning_rate: float = 1e-2
-    """Peak rate of the head where it is trained. Default: 1e-2."""
+    """Peak rate of the head where it is trained; a head that is a network of its own, as for boxes
+    and masks, gets a tenth of it. Default: 1e-2."""
 
     solve: bool = True
     """Whether the solver may be used. Default: true."""
@@ -26,4 +27,6 @@ class Frozen(Tuning):
     def stages(self, network: Network) -> tuple[Stage, ...]:
         """One stage."""
         solve = self.solve and head_solvable(network)
-        return (Stage("probe", (head_group(network, self.learning_rate),), solve=solve),)
+        deep = any(isinstance(head, Head) and head.deep for head in network.heads.values())
+        rate = self.learning_rate / 10 if deep else self.learning_rate
+        return (Stage("probe", (head_group(network, rate),), solve=solve),)

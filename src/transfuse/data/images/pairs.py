@@ -90,6 +90,6 @@ def _names(table: Table, rows: Sequence[int]) -> list[str]:
     for place, row in enumerate(rows):
         picture = pictures[place]
         path = None if picture is None else picture.path
-        name = "/".join(PurePath(path).parts[-2:]) if path else f"row {row + 1:,}"
+        name = PurePath(path).name if path else f"row {row + 1:,}"
         told.append("\n".join((name, " · ".join(str(fact[place]) for fact in facts))))
     return told

@@ -18,6 +18,7 @@ from transfuse.data.audio import Clips
 from transfuse.data.schema import Role
 from transfuse.models.anatomy import dissect, evaluating
 from transfuse.models.attention import switch_attention
+from transfuse.models.audio.mel import SECONDS
 from transfuse.models.audio.rows import Short, Sounds, waves_of
 from transfuse.models.copies import Held
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
@@ -28,7 +29,6 @@ from transfuse.models.source import seeded
 
 __all__ = ["SoundEncoder"]
 
-_SECONDS = 5.0
 _FRAME = 0.010
 _PROBE_ROWS = 3
 
@@ -228,4 +228,4 @@ class SoundEncoder(Encoder):
 def _seconds(extractor: Any) -> float:
     """The length that an extractor fills: its spectra have 100 frames a second."""
     frames = getattr(extractor, "max_length", None)
-    return float(frames) * _FRAME if frames else _SECONDS
+    return float(frames) * _FRAME if frames else SECONDS

@@ -7,7 +7,7 @@ features is the image encoder's own.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -60,7 +60,7 @@ class AudioEncoder(Encoder):
     @cached_property
     def preprocessing(self) -> str:
         """See `Encoder.preprocessing`."""
-        settings = self.spectrogram.to_dict()
+        settings = self.spectrogram.to_dict() | {"seconds": self.spectrogram.length}
         del settings["masked"]  # only training does that
         said = json.dumps([settings, self.image.size, *_arithmetic(self.image)])
         return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
@@ -90,7 +90,7 @@ class AudioEncoder(Encoder):
         settings, size = self.spectrogram, self.image.size
         if not len(clips):
             return {"mel": torch.zeros(0, size, size)}
-        waves = waves_of(clips, settings.rate, settings.seconds, settings.short)
+        waves = waves_of(clips, settings.rate, settings.length, settings.short)
         return {"mel": log_mel(waves, settings, self._filters.value, (size, size))}
 
     def forward(self, batch: Batch, from_layer: int = 0) -> Encoded:
@@ -134,9 +134,9 @@ class AudioEncoder(Encoder):
         """See `Encoder.finishes`."""
         return self.image.finishes
 
-    def finish(self, batches: Iterable[Batch]) -> None:
+    def finish(self, batches: Callable[[], Iterable[Batch]]) -> None:
         """See `Encoder.finish`."""
-        self.image.finish(self._pictures(batch["mel"]) for batch in batches)
+        self.image.finish(lambda: (self._pictures(batch["mel"]) for batch in batches()))
 
     def adaptable(self) -> list[Adaptable]:
         """See `Encoder.adaptable`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForAudioClassification
+from transformers import AutoModel, AutoModelForAudioClassification
 
 from transfuse.errors import ModelError, Problem
 from transfuse.files import write_whole
@@ -20,12 +20,13 @@ from transfuse.models.audio.loading import heard_by
 from transfuse.models.audio.mel import Spectrogram
 from transfuse.models.audio.native import SoundHead, open_sound, sound_network
 from transfuse.models.find import fetch_model
+from transfuse.models.heads import LinearHead
 from transfuse.models.images import is_image_model, load_image_network, save_image_network
 from transfuse.models.network import Network
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.task_folder import check_names
 
-__all__ = ["load_audio_network", "save_audio_network"]
+__all__ = ["load_audio_network", "save_audio_encoder", "save_audio_network"]
 
 _NOTE = "transfuse"
 
@@ -58,6 +59,34 @@ def save_audio_network(network: Network, folder: str | Path) -> None:
     kinds = [type(part).__name__ for part in (*network.encoders.values(), *network.heads.values())]
     what = f"it is {' with '.join(kinds)}"
     raise ModelError(Problem("network", what, "one audio encoder with one head"))
+
+
+def save_audio_encoder(encoder: AudioEncoder | SoundEncoder, folder: str | Path) -> None:
+    """Writes an encoder alone, for `audio_encoder` to open.
+
+    Args:
+        encoder: The encoder.
+        folder: Where to write; created if need be.
+
+    Raises:
+        ModelError: If it has parameters that its architecture does not know (adapters that were
+            not merged).
+    """
+    folder = Path(folder)
+    if isinstance(encoder, AudioEncoder):
+        # The folder of a classifier, so that it opens as any other image model does.
+        head = LinearHead(encoder.dim, 1, labels=["unused"])
+        save_audio_network(Network({"audio": encoder}, {"label": head}), folder)
+        return
+    backbone: Any = encoder.backbone
+    with quiet_loading():
+        with torch.device("meta"):
+            plain = AutoModel.from_config(encoder.config)
+        check_names(backbone, plain)
+        setattr(backbone.config, _NOTE, {"audio": _window_said(encoder)})
+        backbone.config.name_or_path = ""  # no paths of this machine
+        backbone.save_pretrained(folder)
+        encoder.extractor.save_pretrained(folder)
 
 
 def load_audio_network(folder: str | Path, *, allow_pickle: bool = False) -> Network:
@@ -99,12 +128,15 @@ def _add_settings(path: Path, spectrogram: Spectrogram) -> None:
 
 
 def _save_sound(encoder: SoundEncoder, head: SoundHead, note: dict[str, Any], folder: Path) -> None:
-    settings = {"seconds": encoder.seconds, "short": encoder.short}
     with quiet_loading(), head.whole(encoder.backbone) as model:
-        setattr(model.config, _NOTE, {**note, "audio": settings})
+        setattr(model.config, _NOTE, {**note, "audio": _window_said(encoder)})
         with torch.device("meta"):
             plain = AutoModelForAudioClassification.from_config(model.config)
         check_names(model, plain)
         model.config.name_or_path = ""  # no paths of this machine
         model.save_pretrained(folder)
         encoder.extractor.save_pretrained(folder)
+
+
+def _window_said(encoder: SoundEncoder) -> dict[str, Any]:
+    return {"seconds": encoder.seconds, "short": encoder.short}

@@ -1,16 +1,17 @@
 """Opens models for sounds: image models behind a spectrogram, or models of sound themselves."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import CONFIG_MAPPING, MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, AutoModel
+from transformers import CONFIG_MAPPING, AutoModel
 
 from transfuse.errors import ModelError, Problem
 from transfuse.models.audio.backbone import SoundEncoder
 from transfuse.models.audio.encoder import AudioEncoder
 from transfuse.models.audio.mel import Spectrogram
-from transfuse.models.audio.native import open_sound, sound_network
+from transfuse.models.audio.native import has_sound_head, open_sound, sound_network
 from transfuse.models.audio.rows import Short
 from transfuse.models.find import fetch_model
 from transfuse.models.heads import ProblemType
@@ -38,9 +39,9 @@ def is_audio_model(name: str | Path) -> bool:
     if is_lite(name):
         return False
     folder = fetch_model(name)
-    kind = _config(folder).get("model_type")
-    known = CONFIG_MAPPING[kind] if kind in CONFIG_MAPPING else None
-    return known in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING or bool(heard_by(folder))
+    kind = str(_config(folder).get("model_type"))
+    hears = kind in CONFIG_MAPPING and has_sound_head(CONFIG_MAPPING[kind])
+    return hears or bool(heard_by(folder))
 
 
 def heard_by(folder: Path) -> dict[str, Any]:
@@ -61,7 +62,6 @@ def audio_encoder(
     name: str | Path,
     *,
     spectrogram: Spectrogram | None = None,
-    seconds: float | None = None,
     size: int | None = None,
     batch_norm: BatchNorm = "frozen",
     allow_pickle: bool = False,
@@ -72,10 +72,8 @@ def audio_encoder(
         name: A folder, an installed package that carries a model, a hub id, or
             `efficientnet-lite0`: of an image model, which gets spectrograms for pictures, or of a
             model of sound with its feature extractor.
-        spectrogram: How a sound becomes a picture; a model of sound takes only `short` of it.
-            Default: what the folder was trained with, else `Spectrogram()`.
-        seconds: Length of the window that is read of each sound. Default: what the spectrogram
-            says; for a model of sound, what its extractor fills, or 5.
+        spectrogram: How a sound becomes a picture; a model of sound takes `seconds` and `short` of
+            it. Default: what the folder was trained with, else `Spectrogram()`.
         size: Side of an image model's pictures in pixels. Default: its own.
         batch_norm: What becomes of an image model's BatchNorm statistics in training: `frozen`,
             `adapted` or `recomputed`. Default `frozen`.
@@ -90,10 +88,10 @@ def audio_encoder(
     """
     if is_image_model(name):
         image = image_encoder(name, size=size, batch_norm=batch_norm, allow_pickle=allow_pickle)
-        return AudioEncoder(image, _spectrogram(name, spectrogram, seconds)).eval()
+        return AudioEncoder(image, _spectrogram(name, spectrogram)).eval()
     source, extractor = open_sound(name, allow_pickle)
     model, _ = pretrained(AutoModel, source)
-    seconds, short = _window(source.folder, spectrogram, seconds)
+    seconds, short = _window(source.folder, spectrogram)
     return SoundEncoder(model, model.config, extractor, seconds=seconds, short=short).eval()
 
 
@@ -104,7 +102,6 @@ def audio_classifier(
     task: str = "label",
     problem_type: ProblemType = "single_label_classification",
     spectrogram: Spectrogram | None = None,
-    seconds: float | None = None,
     size: int | None = None,
     dropout: float = 0.1,
     seed: int = 0,
@@ -123,7 +120,6 @@ def audio_classifier(
         problem_type: `single_label_classification`, `multi_label_classification` or
             `regression`. Default the first.
         spectrogram: As for `audio_encoder`. Default likewise.
-        seconds: As for `audio_encoder`. Default likewise.
         size: As for `audio_encoder`. Default likewise.
         dropout: Dropout before a linear head; models of sound have heads of their own.
             Default 0.1.
@@ -147,7 +143,7 @@ def audio_classifier(
             tuple(labels),
             task=task,
             problem_type=problem_type,
-            window=_window(source.folder, spectrogram, seconds),
+            window=_window(source.folder, spectrogram),
             seed=seed,
         )
     network = image_classifier(
@@ -162,25 +158,22 @@ def audio_classifier(
         allow_pickle=allow_pickle,
     )
     heard: Any = network.encoder
-    encoder = AudioEncoder(heard, _spectrogram(name, spectrogram, seconds))
+    encoder = AudioEncoder(heard, _spectrogram(name, spectrogram))
     return Network({"audio": encoder}, dict(network.heads.items())).eval()  # type: ignore[arg-type]
 
 
-def _spectrogram(name: str | Path, given: Spectrogram | None, seconds: float | None) -> Spectrogram:
+def _spectrogram(name: str | Path, given: Spectrogram | None) -> Spectrogram:
     """What was asked for, else what the folder was trained with."""
-    if given is None:
-        note = {} if is_lite(name) else heard_by(fetch_model(name))
-        given = Spectrogram.from_dict(note.get("audio", {}))
-    return given if seconds is None else replace(given, seconds=seconds)
+    if given is not None:
+        return given
+    note = {} if is_lite(name) else heard_by(fetch_model(name))
+    return Spectrogram.from_dict(note.get("audio", {}))
 
 
-def _window(
-    folder: Path, given: Spectrogram | None, seconds: float | None
-) -> tuple[float | None, Short]:
+def _window(folder: Path, given: Spectrogram | None) -> tuple[float | None, Short]:
     """The window that a model of sound reads: what was asked for, else what it was trained with."""
-    said = heard_by(folder).get("audio", {})
-    short = said.get("short", "repeat") if given is None else given.short
-    return said.get("seconds") if seconds is None else seconds, short
+    said = Spectrogram.from_dict(heard_by(folder).get("audio", {})) if given is None else given
+    return said.seconds, said.short
 
 
 def _config(folder: Path) -> dict[str, Any]:

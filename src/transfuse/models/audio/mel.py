@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-__all__ = ["Spectrogram", "log_mel", "mel_filters"]
+__all__ = ["SECONDS", "Spectrogram", "log_mel", "mel_filters"]
+
+SECONDS = 5.0
+"""Length of the window that is read of each sound, where nothing else says."""
 
 _FAINTEST = 1e-14
 """Power below which nothing is told apart (-140 dB); it also keeps the logarithm finite."""
@@ -27,33 +30,34 @@ class Spectrogram:
         ValueError: If a number is out of its range.
     """
 
-    seconds: float = 5.0
-    """Length of the window that is read of each sound; of longer ones the middle. Default 5."""
+    seconds: float | None = None
+    """Length of the window that is read of each sound; of longer ones the middle. Default: 5; for
+    a model of sound, what its feature extractor fills, or 5."""
 
     rate: int = 16_000
-    """Samples a second; sounds with another rate are resampled. Default 16,000."""
+    """Samples a second; sounds with another rate are resampled. Default: 16,000."""
 
     mels: int = 128
-    """Filters from low to high, at most as many as the picture has rows. Default 128."""
+    """Filters from low to high, at most as many as the picture has rows. Default: 128."""
 
     window: int = 1_024
-    """Samples of each spectrum, under a Hann window. Default 1,024."""
+    """Samples of each spectrum, under a Hann window. Default: 1,024."""
 
     low: float = 20.0
-    """Lowest frequency in hertz. Default 20."""
+    """Lowest frequency in hertz. Default: 20."""
 
     high: float | None = None
     """Highest frequency in hertz. Default: half the rate."""
 
     decibels: float = 80.0
-    """Range below the loudest point that is told apart; the rest is black. Default 80."""
+    """Range below the loudest point that is told apart; the rest is black. Default: 80."""
 
     short: Literal["repeat", "silence"] = "repeat"
-    """What fills the window after a shorter sound: the sound again, or silence. Default repeat."""
+    """What fills the window after a shorter sound: the sound again, or silence. Default: repeat."""
 
     masked: float = 0.0
     """Share of the time, and of the filters, that training hides (SpecAugment, Park et al. 2019):
-    one stripe each, as wide as that at the most. Default 0: nothing is hidden."""
+    one stripe each, as wide as that at the most. Default: 0, nothing is hidden."""
 
     def __post_init__(self) -> None:
         high = self.rate / 2 if self.high is None else self.high
@@ -61,7 +65,7 @@ class Spectrogram:
             f"rate from 1,000, got {self.rate}": self.rate >= 1_000,
             f"mels from 1, got {self.mels}": self.mels >= 1,
             f"window from 16, got {self.window}": self.window >= 16,
-            f"at least a window of {self.window} samples in {self.seconds} seconds": (
+            f"at least a window of {self.window} samples in {self.length} seconds": (
                 self.window <= self.samples
             ),
             f"0 <= low < high <= half the rate, got {self.low} to {high}": (
@@ -85,9 +89,14 @@ class Spectrogram:
         return asdict(self)
 
     @property
+    def length(self) -> float:
+        """Seconds of the window that an image model reads of each sound."""
+        return SECONDS if self.seconds is None else self.seconds
+
+    @property
     def samples(self) -> int:
         """Samples of the window that is read of each sound."""
-        return round(self.seconds * self.rate)
+        return round(self.length * self.rate)
 
 
 def mel_filters(settings: Spectrogram, mels: int) -> torch.Tensor:

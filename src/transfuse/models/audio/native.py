@@ -27,7 +27,7 @@ from transfuse.models.network import Network
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.source import Source, pretrained, seeded
 
-__all__ = ["SoundHead", "open_sound", "sound_network"]
+__all__ = ["SoundHead", "has_sound_head", "open_sound", "sound_network"]
 
 _EXTRACTOR = "preprocessor_config.json"
 
@@ -67,6 +67,15 @@ class SoundHead(NativeHead):
         return logits
 
 
+def has_sound_head(kind: Any) -> bool:
+    """Whether transformers has a classification model of sounds for a class of configs.
+
+    Args:
+        kind: The class.
+    """
+    return kind in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+
+
 def sound_network(
     source: Source,
     extractor: Any,
@@ -98,7 +107,7 @@ def sound_network(
         ModelError: If there is no head for the architecture, or the weights cannot be read.
     """
     config = source.config
-    if type(config) not in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING or config.is_encoder_decoder:
+    if not has_sound_head(type(config)):
         kind = type(config).__name__
         raise ModelError(Problem(str(source.top), f"{kind} has no classification head of sounds"))
     stored = label_names(config)
@@ -149,5 +158,13 @@ def open_sound(name: str | Path, allow_pickle: bool = False) -> tuple[Source, An
     except (OSError, ValueError, KeyError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(Problem(str(folder), f"cannot be read: {said}")) from error
+    if config.is_encoder_decoder:
+        raise ModelError(
+            Problem(
+                str(name),
+                f"{type(config).__name__} is an encoder-decoder, and its half is no model folder",
+                "an encoder of sounds, such as AST, wav2vec 2.0 or HuBERT",
+            )
+        )
     options = {"dtype": torch.float32, "use_safetensors": safe, "trust_remote_code": False}
     return Source(folder, config, None, folder, options), extractor

@@ -132,8 +132,14 @@ class TowerModule(FusedColumns):
         Returns:
             Vectors of length 1, [n, width].
         """
-        found: torch.Tensor = self.towers[name](pooled.to(self.log_scale.dtype))
+        found: torch.Tensor = self.tower(name)(pooled.to(self.log_scale.dtype))
         return found
+
+    def tower(self, name: str) -> Tower:
+        """The tower of a column."""
+        tower = self.towers[name]
+        assert isinstance(tower, Tower)
+        return tower
 
     def _present(self, pooled: torch.Tensor) -> torch.Tensor:
         # No column is left out in training: a pair without one of its sides teaches nothing.

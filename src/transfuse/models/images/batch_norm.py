@@ -1,4 +1,4 @@
-"""What becomes of BatchNorm's running statistics, and how it is folded away for inference.
+"""What becomes of BatchNorm's running statistics in training.
 
 - `frozen`: every row is normalised by the statistics of pretraining, in training too. A batch of
   few rows of a narrow domain would give noisy ones, and what layers above learn would be lost as
@@ -14,12 +14,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from transfuse.errors import ModelError, Problem
 from transfuse.recipe.methods import nearest
 
-__all__ = ["BatchNorm", "check_batch_norm", "fold", "measure", "normalisers"]
+__all__ = ["BatchNorm", "check_batch_norm", "measure", "normalisers"]
 
 BatchNorm = Literal["frozen", "adapted", "recomputed"]
 
@@ -88,23 +87,3 @@ def measure(
             layer.momentum = momentum
         for part, training in modes:
             part.training = training
-
-
-def fold(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
-    """Folds BatchNorm in evaluation mode into the convolutions before it, in place.
-
-    Args:
-        module: A copy for inference; its parameters may be shared, they are replaced and not
-            changed.
-        pairs: Names of a convolution and of the BatchNorm that reads it.
-    """
-    for source, norm in pairs:
-        convolution: Any = module.get_submodule(source)
-        fused = fuse_conv_bn_eval(convolution, module.get_submodule(norm))  # type: ignore[arg-type]
-        _put(module, source, fused.requires_grad_(False))
-        _put(module, norm, nn.Identity())
-
-
-def _put(module: nn.Module, name: str, part: nn.Module) -> None:
-    owner, _, last = name.rpartition(".")
-    setattr(module.get_submodule(owner), last, part)

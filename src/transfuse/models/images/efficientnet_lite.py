@@ -69,6 +69,8 @@ class _Layer(nn.Module):
         activated: bool = True,
     ) -> None:
         super().__init__()
+        # Kept here too, since an adapter around the convolution would hide them.
+        self.kernel, self.stride = kernel, stride
         padding = kernel // 2 if stride == 1 else 0
         self.convolution = nn.Conv2d(
             inputs, outputs, kernel, stride, padding, groups=groups, bias=False
@@ -77,7 +79,7 @@ class _Layer(nn.Module):
         self.activation = nn.ReLU6() if activated else nn.Identity()
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        (kernel, _), (stride, _) = self.convolution.kernel_size, self.convolution.stride
+        kernel, stride = self.kernel, self.stride
         if stride > 1:
             sides: list[int] = []
             for side in (hidden.shape[3], hidden.shape[2]):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Self, cast
 
@@ -19,10 +19,10 @@ from transfuse.models.images.anatomy import examine_images, run_images
 from transfuse.models.images.batch_norm import (
     BatchNorm,
     check_batch_norm,
-    fold,
     measure,
     normalisers,
 )
+from transfuse.models.images.inference import fold, suit
 from transfuse.models.images.pooling import ImagePooling, pool_images
 from transfuse.models.images.processing import Processing
 from transfuse.models.images.resume import as_tokens, resuming_images, run_images_until
@@ -227,7 +227,7 @@ class ImageEncoder(Encoder):
         """See `Encoder.finishes`."""
         return self.batch_norm == "recomputed" and bool(normalisers(self.backbone))
 
-    def finish(self, batches: Iterable[Batch]) -> None:
+    def finish(self, batches: Callable[[], Iterable[Batch]]) -> None:
         """See `Encoder.finish`: measures BatchNorm's statistics with the final weights."""
         learning = [
             layer
@@ -237,7 +237,7 @@ class ImageEncoder(Encoder):
         ]
         if self.finishes and learning:
             # One row alone cannot be normalised by itself.
-            several = (batch for batch in batches if len(batch["pixels"]) > 1)
+            several = (batch for batch in batches() if len(batch["pixels"]) > 1)
             measure(self, learning, several, self)
 
     def adaptable(self) -> list[Adaptable]:
@@ -265,22 +265,27 @@ class ImageEncoder(Encoder):
     def copied_as(self, dtype: torch.dtype) -> Self:
         """See `Encoder.copied_as`; BatchNorm is folded into the convolutions before it.
 
-        Folding is exact up to rounding; it is tried once, and left where it is not.
+        Folding is exact up to rounding; it is tried once, and left where it is not. In 16 bits
+        filters of single channels stay in 32, see `inference.py`.
         """
-        copy = copied_as(self, torch.float32)
+        plain = copied_as(self, torch.float32)
         if self._folded():
-            fold(copy.backbone, self.anatomy.folds)
-        copy = copied_as(copy, dtype)
-        for part in copy.backbone.modules():
-            if isinstance(part, nn.Conv2d):
-                weight = part.weight.contiguous(memory_format=torch.channels_last)
-                part.weight = nn.Parameter(weight, requires_grad=False)
+            fold(plain.backbone, self.anatomy.folds)
+        copy = copied_as(plain, dtype)
+        if not self._adapted():
+            suit(copy.backbone, plain.backbone, dtype)
         # Those that could not be folded: torch has no arithmetic for 16-bit ones.
         for layer in normalisers(copy.backbone):
             layer.float()
         return copy
 
+    def _adapted(self) -> bool:
+        """Whether an adapter is around the backbone: its parts then have other names."""
+        return type(self.backbone).__name__ != self._kind
+
     def _folded(self) -> bool:
+        if self._adapted():
+            return False
         if self._folds is None:
             self._folds = bool(self.anatomy.folds) and self._try_fold()
         return self._folds

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -83,7 +83,7 @@ def is_image_model(name: str | Path) -> bool:
     said = _said(fetch_model(name))
     if is_timm(said):
         return True
-    kind = said.get("model_type")
+    kind = str(said.get("model_type"))
     if kind not in CONFIG_MAPPING:
         return False
     config = CONFIG_MAPPING[kind]
@@ -230,9 +230,8 @@ def _open(
     settings = _sized(settings, size)
     if isinstance(config, TransfuseImageConfig):
         model, _ = pretrained(TransfuseForImageClassification, source, seed=seed)
-        encoder = _encoder(
-            model.backbone, model.backbone_config, settings, config.pooling, batch_norm
-        )
+        pooling = cast(ImagePooling, config.pooling)
+        encoder = _encoder(model.backbone, model.backbone_config, settings, pooling, batch_norm)
         return _Opened(encoder, model.classifier, True, label_names(config), config)
     if has_image_head(config) and not is_timm(said):
         model, fresh = pretrained(AutoModelForImageClassification, source, seed=seed)

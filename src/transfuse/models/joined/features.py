@@ -50,11 +50,10 @@ class JoinedFeatures:
             if name not in self._spaces:
                 vectors = encoder.collate(values)["values"].numpy()
             elif len(numbers):
-                known = rows.keys_of(name)
                 vectors = pooled_features(
                     encoder,
                     values,
-                    [known[row] for row in numbers.tolist()],
+                    rows.keys_of(name),
                     store=self._store,
                     engine=self._engine,
                     space=self._spaces[name],

@@ -10,6 +10,12 @@ from transformers import AutoConfig, AutoModel
 
 from transfuse.data.fields import FieldTable
 from transfuse.errors import ModelError, Problem
+from transfuse.models.audio import (
+    AudioEncoder,
+    SoundEncoder,
+    audio_encoder,
+    save_audio_encoder,
+)
 from transfuse.models.backbone import backbone_from_config, pooler_options
 from transfuse.models.encoder import Encoder
 from transfuse.models.fields import FieldEncoder
@@ -51,6 +57,12 @@ def save_part(encoder: Encoder, folder: Path) -> dict[str, Any]:
             return _save_text(encoder, folder)
         case ImageEncoder():
             return _save_image(encoder, folder)
+        case AudioEncoder():
+            save_audio_encoder(encoder, folder)
+            return {"batch_norm": encoder.image.batch_norm}
+        case SoundEncoder():
+            save_audio_encoder(encoder, folder)
+            return {}
         case _:
             raise ModelError(
                 Problem("network", f"there is no folder for a {type(encoder).__name__} in columns")
@@ -89,6 +101,9 @@ def load_part(
             return _load_text(source, told["pooling"], told["max_length"])
         case "image":
             return _load_image(folder, told, allow_pickle=allow_pickle)
+        case "audio":
+            batch_norm = told.get("batch_norm", "frozen")
+            return audio_encoder(folder, batch_norm=batch_norm, allow_pickle=allow_pickle)
         case _:
             raise ModelError(Problem(str(folder), f"there is no encoder of {name} in columns"))
 

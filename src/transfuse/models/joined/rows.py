@@ -27,7 +27,7 @@ class Part:
     @cached_property
     def keys(self) -> npt.NDArray[Any]:
         """Their content keys, S16 [values]."""
-        return self.rows.keys()
+        return np.ascontiguousarray(self.rows.keys())
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -72,20 +72,27 @@ class JoinedRows:
 
     def keys(self) -> npt.NDArray[Any]:
         """The key of each row's columns and their contents, S16 [rows]."""
-        columns = {name: self.keys_of(name) for name in self.parts}
-        return np.array(
-            [hashed([columns[name][row] for name in columns]) for row in range(len(self))],
-            dtype="S16",
-        )
+        # Through numpy's own bytes a key would lose zeros at its end.
+        known = {name: part.keys.view("V16") for name, part in self.parts.items()}
+        found = [
+            hashed(
+                [
+                    known[name][places[row]].tobytes() if places[row] >= 0 else b""
+                    for name, places in self.places.items()
+                ]
+            )
+            for row in range(len(self))
+        ]
+        return np.array(found, dtype="S16")
 
-    def keys_of(self, name: str) -> list[bytes]:
-        """The key of each row's value in a column; empty where it has none.
+    def keys_of(self, name: str) -> npt.NDArray[Any]:
+        """The keys of the values of one column, S16, one for each row that has it.
 
         Args:
             name: The column.
         """
-        known = self.parts[name].keys
-        return [known[place].tobytes() if place >= 0 else b"" for place in self.places[name]]
+        places = self.places[name]
+        return self.parts[name].keys[places[places >= 0]]
 
     def part(self, name: str) -> tuple[npt.NDArray[np.int64], Preprocessed]:
         """The numbers of the rows that have a column, and its values in them.

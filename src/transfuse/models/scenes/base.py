@@ -29,6 +29,7 @@ class PlacesHead(Head):
         dropout: Share of its entries dropped in training.
     """
 
+    deep = True
     inputs: nn.ModuleList
 
     def __init__(

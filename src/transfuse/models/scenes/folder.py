@@ -14,12 +14,14 @@ from transfuse.models.network import Network
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.scenes.base import PlacesHead
 from transfuse.models.scenes.hub import HEADS, TransfuseForScenes
+from transfuse.models.scenes.native import NativePlacesHead, native_scenes
 from transfuse.models.scenes.pyramid import Pyramid
 from transfuse.models.source import Source, pretrained
 from transfuse.models.task_folder import check_names
 
 __all__ = ["is_scenes", "is_scenes_folder", "load_scenes", "save_scenes"]
 
+_NOTE = "transfuse"
 _ASIDE = ("_name_or_path", "architectures", "transformers_version")
 
 
@@ -30,7 +32,7 @@ def is_scenes(network: Network) -> bool:
         network: The network.
     """
     heads = list(network.heads.values())
-    return len(heads) == 1 and isinstance(heads[0], PlacesHead)
+    return len(heads) == 1 and isinstance(heads[0], PlacesHead | NativePlacesHead)
 
 
 def save_scenes(network: Network, folder: Path) -> None:
@@ -46,6 +48,9 @@ def save_scenes(network: Network, folder: Path) -> None:
     """
     encoder, ((task, head),) = network.encoder, network.heads.items()
     inner = encoder.inner if isinstance(encoder, Pyramid) else encoder
+    if isinstance(inner, ImageEncoder) and isinstance(head, NativePlacesHead):
+        _save_native(network, inner, head, task, folder)
+        return
     if not isinstance(inner, ImageEncoder) or not isinstance(head, PlacesHead):
         what = f"it is {type(inner).__name__} with {type(head).__name__}"
         raise ModelError(Problem("network", what, "an image encoder with a head for places"))
@@ -69,7 +74,28 @@ def save_scenes(network: Network, folder: Path) -> None:
         check_names(inner.backbone, model.backbone)
         model.backbone, model.head = inner.backbone, head
         model.save_pretrained(folder)
-    text = json.dumps(dict(inner.processing.settings), indent=2, default=str)
+    _write_settings(inner, folder)
+
+
+def _save_native(
+    network: Network, encoder: ImageEncoder, head: NativePlacesHead, task: str, folder: Path
+) -> None:
+    (column,) = network.encoders
+    head.model.config.transfuse = {
+        "scenes": head.kind,
+        "task": task,
+        "column": column,
+        "grid": head.grid,
+        "size": encoder.size,
+        "batch_norm": encoder.batch_norm,
+    }
+    head.model.config.name_or_path = ""  # no paths of this machine
+    head.save(encoder.backbone, folder)
+    _write_settings(encoder, folder)
+
+
+def _write_settings(encoder: ImageEncoder, folder: Path) -> None:
+    text = json.dumps(dict(encoder.processing.settings), indent=2, default=str)
     (folder / "preprocessor_config.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -83,7 +109,10 @@ def is_scenes_folder(folder: Path) -> bool:
         told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(told, dict) and told.get("model_type") == SCENES_MODEL_TYPE
+    if not isinstance(told, dict):
+        return False
+    native = isinstance(told.get(_NOTE), dict) and "scenes" in told[_NOTE]
+    return native or told.get("model_type") == SCENES_MODEL_TYPE
 
 
 def load_scenes(folder: Path, *, allow_pickle: bool = False) -> Network:
@@ -100,6 +129,13 @@ def load_scenes(folder: Path, *, allow_pickle: bool = False) -> Network:
     Raises:
         ModelError: If it cannot be read.
     """
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if told.get("model_type") != SCENES_MODEL_TYPE:
+        note = dict(told[_NOTE])
+        kind = note.pop("scenes")
+        network = native_scenes(folder, kind, allow_pickle=allow_pickle, **note)
+        assert network is not None, "the note is written beside such a head alone"
+        return network
     config: Any = TransfuseScenesConfig.from_pretrained(folder)
     options = {
         "dtype": torch.float32,

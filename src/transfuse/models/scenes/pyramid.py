@@ -80,6 +80,8 @@ class Pyramid(Encoder):
         inner: The encoder.
         levels: How many maps, from the coarsest on; an encoder that has fewer gives what it has,
             and one that keeps its resolution (ViT) gives one. Default: 3.
+        even: Whether maps are normalised over their channels; a pretrained head wants them as
+            they are. Default: True.
 
     Raises:
         ModelError: If the encoder gives no tokens.
@@ -87,12 +89,12 @@ class Pyramid(Encoder):
 
     keeps_tokens = True
 
-    def __init__(self, inner: Encoder, levels: int = 3) -> None:
+    def __init__(self, inner: Encoder, levels: int = 3, *, even: bool = True) -> None:
         super().__init__()
         self.inner = inner
         self.reads: tuple[Role, ...] = inner.reads
         self.depth = inner.depth
-        self.wanted = levels
+        self.even = even
         self.levels = _found(inner)[:levels]
         self.dim = self.levels[0].channels
 
@@ -105,7 +107,8 @@ class Pyramid(Encoder):
         if from_layer:
             seen[from_layer] = batch["hidden"]
         seen[self.depth] = last.tokens
-        return self._encoded(_packed([seen[level.layer] for level in self.levels], self.levels))
+        maps = [seen[level.layer] for level in self.levels]
+        return self._encoded(_packed(maps, self.levels, even=self.even))
 
     def _encoded(self, tokens: torch.Tensor) -> Encoded:
         wide = torch.promote_types(tokens.dtype, torch.float32)
@@ -152,7 +155,8 @@ class Pyramid(Encoder):
     def fingerprint(self, layers: int) -> str:
         """See `Encoder.fingerprint`; the levels count where all layers have run."""
         inner = self.inner.fingerprint(layers)
-        return f"{inner}-pyramid{len(self.levels)}" if layers == self.depth else inner
+        name = f"{inner}-pyramid{len(self.levels)}{'' if self.even else '-plain'}"
+        return name if layers == self.depth else inner
 
     def reset(self, seed: int) -> None:
         """See `Encoder.reset`."""
@@ -164,27 +168,26 @@ class Pyramid(Encoder):
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """See `Encoder.copied_as`; as the encoder copies itself."""
-        copy = copied_as(self, dtype)
-        copy.inner = self.inner.copied_as(dtype)
-        return copy
+        return copied_as(self, dtype, {self.inner: self.inner.copied_as(dtype)})
 
     def set_attention(self, attention: str) -> bool:
         """See `Encoder.set_attention`."""
         return self.inner.set_attention(attention)
 
 
-def _packed(maps: Sequence[torch.Tensor], levels: Sequence[Level]) -> torch.Tensor:
+def _packed(maps: Sequence[torch.Tensor], levels: Sequence[Level], *, even: bool) -> torch.Tensor:
     """Maps as one token for each place of the coarsest, [n, T, d]."""
     squares = [_square(each) for each in maps]
     side = squares[0].shape[-1]
     parts = []
     for square, level in zip(squares, levels, strict=True):
-        even = functional.layer_norm(square.movedim(1, 3), (level.channels,)).movedim(3, 1)
+        if even:
+            square = functional.layer_norm(square.movedim(1, 3), (level.channels,)).movedim(3, 1)
         wanted = side * level.factor
-        if even.shape[-1] != wanted:
+        if square.shape[-1] != wanted:
             # An odd side was rounded on the way down.
-            even = functional.interpolate(even, (wanted, wanted), mode="bilinear")
-        parts.append(functional.pixel_unshuffle(even, level.factor))
+            square = functional.interpolate(square, (wanted, wanted), mode="bilinear")
+        parts.append(functional.pixel_unshuffle(square, level.factor))
     return torch.cat(parts, dim=1).flatten(2).transpose(1, 2)
 
 

@@ -1,0 +1,178 @@
+"""Boxes and masks over test pictures: a section of a report.
+
+Each picture is shown once for the truth and once for each recipe that is compared, with the same
+colours for the same classes. Pictures are data within the page; nothing is loaded.
+"""
+
+import base64
+import binascii
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from transfuse.errors import DataError, Problem
+from transfuse.report.format import plain
+from transfuse.report.parts import Section
+
+__all__ = ["overlay_section"]
+
+_FILE = "scenes.json"
+
+# Told apart with any colour vision, on light and on dark pictures (Okabe and Ito, 2008).
+_COLOURS = (
+    *("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7"),
+    *("#0072b2", "#999999"),
+)
+
+_VEIL = 0.55
+"""How much of a picture a mask hides."""
+
+_FINE = 224
+"""Pixels of a drawn mask along each side, at least."""
+
+
+def overlay_section(folder: Path) -> tuple[Section, ...]:
+    """The test pictures that a study has kept; nothing where it has none.
+
+    Args:
+        folder: The study's folder.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    path = folder / _FILE
+    if not path.exists():
+        return ()
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return (_section(told),)
+    except (ValueError, KeyError, TypeError, IndexError, binascii.Error) as error:
+        what = f"cannot be read ({type(error).__name__}: {error})"
+        raise DataError(Problem(str(path), what, fix="Do the study again.")) from None
+
+
+def _section(told: Mapping[str, Any]) -> Section:
+    masks = told["kind"] == "segmentation"
+    labels = [plain(name) for name in told["labels"]]
+    titles = ["The truth", *(plain(name) for name in told["recipes"])]
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(title) for title in titles)
+    lines = Markup("").join(_line(row, labels, titles, masks) for row in told["rows"])
+    table = Markup(
+        '<div class="scroll"><table class="overlays"><thead><tr>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>"
+    ).format(head, lines)
+    what = "Masks" if masks else "Boxes"
+    lead = Markup("{} over some test pictures, evenly taken and not picked. {}").format(
+        what, _key(labels)
+    )
+    note = Markup(
+        "Masks are drawn on the grid on which they are learnt and measured."
+        if masks
+        else "Boxes with their class and probability, from a probability of the task’s "
+        "<code>threshold</code> on; the average precision counts those below it too. A dashed box "
+        "agrees with no true box of its class by half."
+    )
+    return Section("overlays", f"{what} seen", lead, body=table, note=note)
+
+
+def _line(
+    row: Mapping[str, Any], labels: Sequence[str], titles: Sequence[str], masks: bool
+) -> Markup:
+    """One picture for each column."""
+    picture = row["picture"]
+    size = int(picture["width"]), int(picture["height"])
+    # Decoded once more, so that only base64 can come into the page.
+    jpeg = _data(base64.b64decode(picture["jpeg"], validate=True), "jpeg")
+    cells = []
+    for title, answer in zip(titles, [row["truth"], *row["answers"]], strict=True):
+        over = (
+            _mask(answer, size)
+            if masks
+            else _boxes(answer["boxes"], row["truth"]["boxes"], labels, size)
+        )
+        said = Markup("{}: test row {}").format(title, int(row["row"]) + 1)
+        cells.append(
+            Markup(
+                '<td><svg viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">'
+                '<image href="{}" width="{}" height="{}"/>{}</svg></td>'
+            ).format(*size, size[0], said, jpeg, *size, over)
+        )
+    return Markup("<tr>{}</tr>").format(Markup("").join(cells))
+
+
+def _boxes(
+    boxes: Sequence[Mapping[str, Any]],
+    truth: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    size: tuple[int, int],
+) -> Markup:
+    drawn = []
+    for box in boxes:
+        kind = int(box["label"])
+        x, y, w, h = (float(each) for each in box["place"])
+        fits = any(other["label"] == kind and _iou(box, other) >= 0.5 for other in truth)
+        chance = box.get("probability")
+        words = labels[kind] if chance is None else f"{labels[kind]} {100 * float(chance):.0f} %"
+        left, top = x * size[0], y * size[1]
+        drawn.append(
+            Markup(
+                '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="none" '
+                'stroke="{}" stroke-width="2"{}/>'
+                '<text x="{:.1f}" y="{:.1f}" font-size="11" fill="#fff" stroke="#000" '
+                'stroke-width="2.5" paint-order="stroke">{}</text>'
+            ).format(
+                *(left, top, w * size[0], h * size[1], _colour(kind)),
+                Markup("") if fits else Markup(' stroke-dasharray="5 3"'),
+                *(max(left, 1.0), max(top - 3, 10.0), words),
+            )
+        )
+    return Markup("").join(drawn)
+
+
+def _mask(answer: Mapping[str, Any], size: tuple[int, int]) -> Markup:
+    """A coloured veil; cells that nobody labelled are left clear."""
+    from PIL import Image
+
+    grid = int(answer["grid"])
+    cells = np.frombuffer(base64.b64decode(answer["cells"], validate=True), np.uint8)
+    colours = np.zeros((256, 4), np.uint8)
+    for kind in range(255):
+        code = _colour(kind)
+        colours[kind] = [*(int(code[at : at + 2], 16) for at in (1, 3, 5)), round(255 * _VEIL)]
+    image = Image.fromarray(colours[cells.reshape(grid, grid)])
+    # Made larger here: browsers would blur the edges of cells.
+    times = -(-_FINE // grid)
+    image = image.resize((grid * times, grid * times), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    veil = '<image href="{}" width="{}" height="{}" preserveAspectRatio="none"/>'
+    return Markup(veil).format(_data(file.getvalue(), "png"), *size)
+
+
+def _iou(box: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    x, y, w, h = (float(each) for each in box["place"])
+    x2, y2, w2, h2 = (float(each) for each in other["place"])
+    across = max(0.0, min(x + w, x2 + w2) - max(x, x2))
+    down = max(0.0, min(y + h, y2 + h2) - max(y, y2))
+    union = w * h + w2 * h2 - across * down
+    return across * down / union if union > 0 else 0.0
+
+
+def _key(labels: Sequence[str]) -> Markup:
+    item = Markup('<span class="key"><i class="swatch" style="background:{}"></i>{}</span>')
+    return Markup(" ").join(
+        item.format(_colour(kind), name) for kind, name in enumerate(labels[: len(_COLOURS)])
+    )
+
+
+def _colour(kind: int) -> str:
+    return _COLOURS[kind % len(_COLOURS)]
+
+
+def _data(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
