@@ -107,7 +107,7 @@ def test_over_a_frozen_encoder_nothing_is_recomputed(job):
 
 
 def test_from_scratch_it_learns(job):
-    made = job(Scratch(learning_rate=3e-3), epochs=8)
+    made = job(Scratch(learning_rate=3e-3), epochs=16)
     fit(made)
     encoder = made.network.encoder
     with torch.no_grad():

@@ -38,6 +38,7 @@ _SAID = {
     "dev": 1,
     "test": 2,
     "testing": 2,
+    "eval": 2,
 }
 
 
@@ -60,6 +61,10 @@ class Splitting:
     """`stratified`: each class keeps its share in each part; `group`: the rows of a group (a
     document, a user) stay together; `column`: the table's column `split` says it; `random`.
     Default: `group` if the table has groups, else `stratified` for classes, else `random`."""
+
+    across: bool = False
+    """Whether groups mean the same in all tables of a recipe, as one symbol drawn in two styles
+    does: no table then teaches of a group that the target is scored on. Default: false."""
 
     def __post_init__(self) -> None:
         for name, share in (("test", self.test), ("validation", self.validation)):

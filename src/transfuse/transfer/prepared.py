@@ -76,7 +76,7 @@ def prepare(plan: Plan) -> Prepared:
         cards["source"] = replace(card, overlaps=(shared,))
     if "unlabelled" in plan.data:
         table, cards["unlabelled"] = _cleaned(plan, "unlabelled", notes, labelled=False)
-        table, shared = _unscored(table, target, "unlabelled", notes)
+        table, shared = _unscored(plan, table, target, "unlabelled", notes)
         cards["unlabelled"] = replace(cards["unlabelled"], overlaps=(shared,))
         every = np.arange(len(table), dtype=np.int64)
         none = np.empty(0, np.int64)
@@ -144,10 +144,12 @@ def _with_fixed_parts(plan: Plan, table: Table, notes: list[str]) -> tuple[Table
 
 
 def _unscored(
-    table: Table, target: Domain, use: str, notes: list[str]
+    plan: Plan, table: Table, target: Domain, use: str, notes: list[str]
 ) -> tuple[Table, OverlapNote]:
     """A table without rows that the target is scored on, and what was found."""
     scored = target.table.take(np.concatenate([target.parts.validation, target.parts.test]))
+    if plan.split.across:
+        table = _of_other_groups(table, scored, use, notes)
     found = overlap(scored, table)
     shared = OverlapNote.of(found, table, "the rows that the target is scored on")
     leaks = found.rows
@@ -161,11 +163,28 @@ def _unscored(
     return table, shared
 
 
+def _of_other_groups(table: Table, scored: Table, use: str, notes: list[str]) -> Table:
+    """A table without the groups that the target is scored on.
+
+    Raises:
+        DataError: If one of the two has no groups, or no row is left.
+    """
+    mine, theirs = table.column(Role.GROUP), set(scored.column(Role.GROUP))
+    kept = table.filter([group not in theirs for group in mine])
+    if not len(kept):
+        raise DataError(
+            Problem(table.name, "every row is of a group that the target is scored on", "others")
+        )
+    left_out = len(table) - len(kept)
+    notes.append(f"{use}: {left_out} rows left out, since the target is scored on their groups")
+    return kept
+
+
 def _source_domain(
     plan: Plan, table: Table, target: Domain, notes: list[str]
 ) -> tuple[Domain, OverlapNote]:
     """The source, without rows that the target is scored on, split for its own test rows."""
-    table, shared = _unscored(table, target, "source", notes)
+    table, shared = _unscored(plan, table, target, "source", notes)
     shares = Splitting(test=min(plan.split.test, _SOURCE_TEST), validation=0.0)
     parts = split(table, shares, _SPLIT_SEED)
     kind = type(plan.task) if plan.task is not None else type(target.task)
