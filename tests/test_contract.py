@@ -34,6 +34,11 @@ _TAUGHT = ("co_tuning", "distil", "dkd", "hidden", "relations", "rkd", "embed")
 _LEARN: dict[str, dict[str, Any]] = {name: {"teacher": "somebody"} for name in _TAUGHT}
 """Options of objectives that cannot do without."""
 
+_OF_PAIRS = ("clip", "siglip", "vse", "cca")
+"""They compare two columns, and are tried in `objectives/test_pairing.py`."""
+
+_ALONE = [name for name in OBJECTIVES if name not in _OF_PAIRS]
+
 _BALANCE = {"gls": {"shift": 2.0}, "famo": {"shift": 2.0}}
 """Both take logarithms, and some losses may be 0 or less."""
 
@@ -191,8 +196,8 @@ def _job_again(network: Network, tuning: Tuning, store: Path) -> Job:
 _TUNES = ("full", "frozen", "top", "lp_ft", "lora")
 _PAIRS = dict.fromkeys(
     [
-        *((objective, "fixed", tune) for objective in OBJECTIVES for tune in _TUNES),
-        *((objective, balance, "full") for objective in OBJECTIVES for balance in BALANCERS),
+        *((objective, "fixed", tune) for objective in _ALONE for tune in _TUNES),
+        *((objective, balance, "full") for objective in _ALONE for balance in BALANCERS),
         *(("source", balance, tune) for balance in BALANCERS for tune in _TUNES),
     ]
 )

@@ -172,7 +172,7 @@ def test_silence_and_seconds_are_noted() -> None:
     assert found.silent == (1,)
     np.testing.assert_allclose(found.seconds, [1, 2, 10, np.nan])
     assert found.notes(["row 2"]) == [
-        "The sounds are 1 to 10 seconds long, half of them below 2.",
+        "The sounds are 1 to 10 s long, half of them below 2 s.",
         "1 sound is silent: row 2.",
     ]
 

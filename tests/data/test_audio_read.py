@@ -20,7 +20,7 @@ def test_a_folder_of_sounds_is_a_table_of_sounds(tmp_path: Path) -> None:
     assert isinstance(rows, Clips)
     assert len(rows) == 12
     assert table.class_counts == {"chirp": 3, "noise": 3, "pulses": 3, "tone": 3}
-    assert any("all 0.5 seconds long" in note for note in table.notes)
+    assert any("all 0.5 s long" in note for note in table.notes)
 
 
 def test_a_picture_among_sounds_does_not_make_a_folder_of_pictures(tmp_path: Path) -> None:

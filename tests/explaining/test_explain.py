@@ -236,3 +236,18 @@ def test_many_texts_tell_of_their_progress(words: ClassicalModel) -> None:
     assert [one.label for one in found] == ["good", "bad"]
     assert told == [("explaining", 1, 2), ("explaining", 2, 2)]
     assert found[0].to_dict()["tokens"][0]["text"] == "charm"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_explanation_ends_with_its_time(
+    method: Method, tiny: Callable[..., Path]
+) -> None:
+    model = opened(tiny_network(tiny, "bert"))
+    with pytest.raises(ModelError, match="takes more than 1e-09 seconds"):
+        explain(model, "so fine and good a film", method=method, seconds=1e-9)
+    slow = explain(model, "so fine and good a film", method=method, seconds=100)
+    plain = explain(model, "so fine and good a film", method=method)
+    assert [each.text for each in slow.tokens] == [each.text for each in plain.tokens]
+    np.testing.assert_allclose(
+        [each.weight for each in slow.tokens], [each.weight for each in plain.tokens], atol=1e-4
+    )

@@ -478,3 +478,28 @@ def test_the_interface_is_described(start: Start) -> None:
     assert "texts" in json.dumps(predict["requestBody"])
     assert {"200", "400", "413", "422", "429", "503"} <= set(predict["responses"])
     assert JSON["Content-Type"] in predict["requestBody"]["content"]
+
+
+def test_connections_are_bounded(start: Start) -> None:
+    server = start(connections=3)
+    held = [server.raw(b"GET / HTTP/1.1\r\n") for _ in range(3)]
+    until(lambda: len(server.server.server_state.connections) == 3)
+    with server.raw(b"") as refused:
+        refused.settimeout(10)
+        assert refused.recv(100).startswith(b"HTTP/1.1 503 ")
+    held.pop().close()
+    until(lambda: len(server.server.server_state.connections) == 2)
+    assert server.get("/healthz").status_code == 200
+    for each in held:
+        each.close()
+
+
+def test_an_explanation_that_takes_too_long_is_given_up(start: Start) -> None:
+    slow = Known(seconds=0.05)
+    server = start(slow, explain_seconds=0.1)
+    text = " ".join(f"w{number}" for number in range(200))
+    said = server.post("/v1/models/known/explain", {"text": text})
+    assert said.status_code == 422
+    assert "more than 0.1 seconds" in said.text
+    assert len(slow.batches) < 12
+    assert server.predict("a").status_code == 200

@@ -18,7 +18,7 @@ from transfuse.models.images.batch_norm import measure, normalisers
 from transfuse.objectives import StreamTask, Target
 from transfuse.objectives.ada_bn import AdaBN
 from transfuse.tasks import Classification
-from transfuse.training import Job, StreamData, Training, fit
+from transfuse.training import Callback, Job, StreamData, Training, fit
 from transfuse.tuning import Frozen, Full, Scratch, Top
 
 TASK = Classification(labels=("dark", "light"))
@@ -125,6 +125,31 @@ def test_ada_bn_measures_the_unlabelled_rows(job):
     measure(encoder, normalisers(encoder), [encoder.collate(rows)], encoder)
     again = statistics(made.network)
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(found, again, strict=True))
+
+
+class _Watching(Callback):
+    """Keeps weights and statistics of every evaluation."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.seen: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+
+    def on_evaluation(self, step: int, scores: Any) -> None:
+        weight = next(iter(self.network.parameters())).detach().clone()
+        self.seen.append((weight, statistics(self.network)))
+
+
+def test_chosen_weights_have_the_statistics_of_their_moment(job):
+    made = job(Full(learning_rate=3e-3), "adapted", epochs=5, patience=4)
+    watching = _Watching(made.network)
+    fit(made, None, [watching])
+    final = next(iter(made.network.parameters()))
+    places = [
+        place for place, (weight, _) in enumerate(watching.seen) if torch.equal(weight, final)
+    ]
+    assert places
+    assert places[0] < len(watching.seen) - 1
+    assert all(map(torch.equal, watching.seen[places[0]][1], statistics(made.network)))
 
 
 def test_varied_copies_are_read_like_any_pictures(job):

@@ -1,6 +1,8 @@
 """What a recipe does after training, and what it says of it."""
 
+import gc
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,17 @@ from transfuse.answering import load_model, rewrite_scorecard
 from transfuse.answering.about import read_about
 from transfuse.answering.calibration import Calibration
 from transfuse.errors import DataError, ModelError, RecipeError
-from transfuse.models import Engine
+from transfuse.models import Engine, Store
 from transfuse.tasks import Classification
-from transfuse.transfer import STAGES, Engines, read_plan, transfer
+from transfuse.transfer import (
+    STAGES,
+    Engines,
+    Workspace,
+    prepare,
+    read_plan,
+    run_plan,
+    transfer,
+)
 from transfuse.transfer.derived import derived
 from transfuse.transfer.trained import aligned
 
@@ -225,3 +235,24 @@ def test_a_stage_without_a_name_is_refused_by_its_place(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         read_plan(derived([_words(tmp_path)], [{}]))
     assert caught.value.problems[0].where == "then[0]"
+
+
+def test_scratch_of_a_run_without_a_folder_goes_with_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = _words(tmp_path)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    plan = read_plan(derived([one, one], ["average"]))
+    workspace = Workspace(prepare(plan), _Plain(), Store(tmp_path / "store"))
+    outcome = run_plan(plan, workspace)
+    assert len(outcome.trained.read(TEXTS)) == len(TEXTS)
+    assert list(scratch.glob("transfuse-*"))
+    del outcome
+    gc.collect()
+    assert not list(scratch.glob("transfuse-*"))
+    broken = read_plan(derived([one, one], ["ties"]))
+    with pytest.raises(ModelError):
+        run_plan(broken, workspace)
+    assert not list(scratch.glob("transfuse-*"))

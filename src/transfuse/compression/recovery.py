@@ -204,7 +204,7 @@ def _job(
         streams={"target": StreamData(inputs, targets, answers=answers)},
         tasks={"target": known},
         seed=seed_for(seed, "recovery"),
-        engine=engines.training("auto"),
+        engine=engines.training("auto", network.encoder),
         encode_engine=engines.encode,
         store=store,
         fingerprint="recovery",

@@ -15,6 +15,7 @@ from torch import nn
 from transfuse.data.rows import Preprocessed
 from transfuse.data.schema import Role
 from transfuse.models.copies import copied_as
+from transfuse.models.engine import Engine
 
 __all__ = ["Adaptable", "Batch", "Encoded", "Encoder", "close"]
 
@@ -228,6 +229,17 @@ class Encoder(nn.Module, ABC):
             batches: Gives all rows that were trained on, batch by batch, each time it is called.
         """
         return
+
+    def suited(self, engine: Engine) -> Engine:
+        """The arithmetic to train in where nobody chose one.
+
+        Args:
+            engine: What was fastest for a transformer on this machine.
+
+        Returns:
+            That, where the encoder is like one. Default: it is.
+        """
+        return engine
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """A copy for inference whose parameters have another number type.

@@ -26,6 +26,7 @@ COSTS = (
     "latency_ms",
     "row_ms",
     "size_mb",
+    "answering_memory_mb",
 )
 CALIBRATION = ("ece", "ece_scaled", "temperature", "log_loss_scaled")
 

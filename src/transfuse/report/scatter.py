@@ -36,6 +36,7 @@ PRICES = {
         Price("row_ms", "milliseconds for a text among many", "ms"),
         Price("latency_ms", "milliseconds for one text", "ms"),
         Price("size_mb", "megabytes on disk", "MB"),
+        Price("answering_memory_mb", "megabytes of memory to answer", "MB"),
     )
 }
 

@@ -259,10 +259,10 @@ def _cost(results: Results) -> Section:
 def _lightness(results: Results) -> Section:
     """What answering costs, where the study makes models lighter or puts them together."""
     if not any(recipe.made for recipe in results.recipes):
-        return Section("lightness", "Score against size and time")
+        return Section("lightness", "Score against size, time and memory")
     drawings = tuple(
         figure
-        for metric in ("row_ms", "size_mb", "latency_ms")
+        for metric in ("row_ms", "size_mb", "latency_ms", "answering_memory_mb")
         for figure in drawn(
             f"front-{metric}",
             partial(scatter.pareto, results, results.focus, price=scatter.PRICES[metric]),
@@ -273,7 +273,7 @@ def _lightness(results: Results) -> Section:
             ),
         )
     )
-    return Section("lightness", "Score against size and time", drawings=drawings)
+    return Section("lightness", "Score against size, time and memory", drawings=drawings)
 
 
 def sections(results: Results) -> tuple[Section, ...]:

@@ -264,6 +264,7 @@ _COSTS = (
     ("peak_memory_mb", "Peak memory,\N{NO-BREAK SPACE}MB", "count"),
     ("latency_ms", "One text,\N{NO-BREAK SPACE}ms", "number"),
     ("row_ms", "One of many,\N{NO-BREAK SPACE}ms", "number"),
+    ("answering_memory_mb", "Memory to answer,\N{NO-BREAK SPACE}MB", "count"),
     ("size_mb", "On disk,\N{NO-BREAK SPACE}MB", "number"),
 )
 

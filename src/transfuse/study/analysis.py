@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from transfuse.evaluation import apply_temperature, confusion, reliability
 from transfuse.study.columns import column_numbers
 from transfuse.study.gains import efficiency, gains
+from transfuse.study.memory import ANSWERING_MEMORY
 from transfuse.study.numbers import Cell, Number, Side, at, budgets_of
 from transfuse.study.plan import StudyPlan
 from transfuse.study.runs import Run
@@ -23,6 +24,7 @@ COSTS = (
     "latency_ms",
     "row_ms",
     "size_mb",
+    ANSWERING_MEMORY,
 )
 CHOICE = ("selected_step", "oracle_step", "regret")
 """What a run tells that chose its weights without labels; see `training.choice_told`."""

@@ -120,6 +120,8 @@ def _runs_of(study: StudyPlan, prepared: Prepared) -> list[Planned]:
     """Every run, in the order of the study."""
     comparison = study.comparison
     keep = comparison.keep != "none"
+    # It takes a process for each kept model: only where models are made lighter or put together.
+    weigh = any(plan.then for plan in study.plans.values())
     runs = []
     for name, plan in study.plans.items():
         labelled = reads_labels(name, study.plans)
@@ -135,7 +137,7 @@ def _runs_of(study: StudyPlan, prepared: Prepared) -> list[Planned]:
                         for task in plan.tasks
                     ]
                 else:
-                    runs.append(Planned(RunKey(name, budget, seed), seeded, kept))
+                    runs.append(Planned(RunKey(name, budget, seed), seeded, kept, weigh))
     return runs
 
 

@@ -19,6 +19,7 @@ from transfuse.errors import Problem, TrainingError, TransfuseError
 from transfuse.models import Store, hold_memory, release_memory
 from transfuse.study.cores import share_cores
 from transfuse.study.failures import Failure, after_failure, failure
+from transfuse.study.memory import with_memory
 from transfuse.study.runs import Run, RunKey, load_run, write_run
 from transfuse.study.watch import Watcher
 from transfuse.transfer import (
@@ -50,6 +51,9 @@ class Planned:
     keep: bool
     """Whether its model is kept."""
 
+    weigh: bool = False
+    """Whether the memory that a kept model takes to answer is measured."""
+
     after: tuple[RunKey, ...] = ()
     """The runs whose models it begins from."""
 
@@ -70,6 +74,7 @@ class _Task:
     folder: Path
     identity: str
     keep_model: bool
+    weigh: bool
 
 
 def work(run: Planned, prepared: Prepared) -> float:
@@ -143,7 +148,13 @@ def run_all(
     folder.mkdir(parents=True, exist_ok=True)
     tasks = {
         each.key: _Task(
-            each.key, each.plan, each.said or each.plan, folder, known[each.key], each.keep
+            each.key,
+            each.plan,
+            each.said or each.plan,
+            folder,
+            known[each.key],
+            each.keep,
+            each.weigh,
         )
         for each in plans
     }
@@ -304,6 +315,8 @@ def _run_one(task: _Task, workspace: Workspace) -> None:
     shutil.rmtree(beside / "model", ignore_errors=True)
     if task.keep_model:
         save_model(outcome, workspace, beside / "model", beside)
+        if task.weigh:
+            outcome = with_memory(outcome, workspace, beside / "model")
     write_run(outcome, task.identity, beside)
     for part in (DELTA, THEN, "checkpoint"):
         shutil.rmtree(beside / part, ignore_errors=True)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-from transfuse.models import Engine, probe_engine
+from transfuse.models import Encoder, Engine, probe_engine
 
 __all__ = ["Engines"]
 
@@ -26,11 +26,11 @@ class Engines:
         """For training."""
         return probe_engine("train")
 
-    def training(self, precision: Literal["auto", "fp32", "bf16"]) -> Engine:
-        """The arithmetic of training under a recipe's `precision`."""
+    def training(self, precision: Literal["auto", "fp32", "bf16"], encoder: Encoder) -> Engine:
+        """The arithmetic of training an encoder under a recipe's `precision`."""
         match precision:
             case "auto":
-                return self.train
+                return encoder.suited(self.train)
             case "fp32":
                 return Engine()
             case "bf16":

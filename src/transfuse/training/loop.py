@@ -104,6 +104,8 @@ class _Loop:
         self.runtime = runtime
         self.interrupt = interrupt
         self.parameters = dict(job.network.named_parameters())
+        # What is measured in training belongs to its weights: BatchNorm's statistics.
+        self.chosen = dict(job.network.state_dict(keep_vars=True))
         torch.manual_seed(seed_for(job.seed, "objectives"))
         self.module = TrainModule(job.network, job.objectives, job.tasks, job.facts).to(
             runtime.device
@@ -130,7 +132,7 @@ class _Loop:
             if index >= start:
                 self._run_stage(index, stage, found if found and index == start else None)
         if self.selection is not None:
-            self.selection.restore(self.parameters)
+            self.selection.restore(self.chosen)
         finish_objectives(self.job, self.module, self.runtime.device)
         trained = frozenset().union(*(stage.names for stage in self.job.stages))
         return Fitted(
@@ -174,7 +176,7 @@ class _Loop:
             callback.on_stage(stage, index, len(self.job.stages), steps)
         if self.selection is not None and index and found is None:
             # A stage begins from the best weights so far and with all its patience.
-            self.selection.restore(self.parameters)
+            self.selection.restore(self.chosen)
             self.selection.stale = 0
         moving = self._free(stage)
         frozen = self._frozen(moving)
@@ -297,7 +299,7 @@ class _Loop:
         self.runtime.log({f"validation/{key}": value for key, value in scores.items()}, self.done)
         if self.selection is None:
             return False
-        self.selection.offer(score, self.parameters)
+        self.selection.offer(score, self.chosen)
         return self.runtime.any(self.selection.exhausted)
 
     def _due(self, done: int) -> bool:

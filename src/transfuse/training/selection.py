@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from transfuse.data import seed_for
 from transfuse.evaluation import (
@@ -39,16 +38,16 @@ class Selection:
     stale: int = 0
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def offer(self, score: float, parameters: Mapping[str, nn.Parameter]) -> None:
+    def offer(self, score: float, tensors: Mapping[str, torch.Tensor]) -> None:
         """Keep a copy of the weights if they score better than any before.
 
         Args:
             score: The score; more is better.
-            parameters: All parameters of the network by name.
+            tensors: All parameters and buffers of the network by name.
         """
         if self.best is None or score > self.best:
             self.best, self.stale = score, 0
-            self.weights = {name: each.detach().clone() for name, each in parameters.items()}
+            self.weights = {name: each.detach().clone() for name, each in tensors.items()}
         else:
             self.stale += 1
 
@@ -57,11 +56,11 @@ class Selection:
         """Whether patience has run out."""
         return self.patience is not None and self.stale >= self.patience
 
-    def restore(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Put the best weights back into the network."""
         with torch.no_grad():
             for name, value in self.weights.items():
-                parameters[name].copy_(value)
+                tensors[name].copy_(value)
 
 
 def scores_now(job: Job, feeds: Feeds) -> tuple[dict[str, float], float]:

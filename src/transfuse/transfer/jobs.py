@@ -166,7 +166,7 @@ def make_job(
         streams=streams,
         tasks=tasks,
         seed=seed_for(plan.seed, "train"),
-        engine=workspace.engines.training(plan.train.precision),
+        engine=workspace.engines.training(plan.train.precision, network.encoder),
         encode_engine=workspace.engines.encode,
         store=workspace.store,
         fingerprint=_fingerprint(plan, workspace, rows),

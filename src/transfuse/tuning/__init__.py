@@ -7,6 +7,7 @@ from transfuse.tuning.base import Group, Stage, Tuning, frozen_layers
 from transfuse.tuning.bitfit import BitFit
 from transfuse.tuning.frozen import Frozen
 from transfuse.tuning.full import Full, Scratch, Top
+from transfuse.tuning.only import Only
 from transfuse.tuning.peft import Dora, Ia3, Lora, Peft, Vera
 from transfuse.tuning.rates import Discriminative, Layerwise
 from transfuse.tuning.staged import Gradual, LpFt
@@ -24,6 +25,7 @@ __all__ = [
     "Layerwise",
     "Lora",
     "LpFt",
+    "Only",
     "Peft",
     "Scratch",
     "Stage",
@@ -48,4 +50,5 @@ TUNINGS: dict[str, type[Tuning]] = {
     "ia3": Ia3,
     "vera": Vera,
     "peft": Peft,
+    "only": Only,
 }

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from transfuse.errors import Problem, RecipeError
-from transfuse.models import JoinedEncoder, Network
+from transfuse.models import Encoder, JoinedEncoder, Network
 from transfuse.recipe.methods import build, nearest
 from transfuse.tuning.base import Stage, Tuning
 
@@ -25,16 +25,14 @@ class Only(Tuning):
     as the tuning says.
     """
 
-    columns: tuple[str, ...]
-    """The columns whose encoders move, by their roles, such as `[text]`."""
+    columns: tuple[str, ...] = ()
+    """The columns whose encoders move, by their roles, such as `[text]`. Default: all of them."""
 
     tune: str | dict[str, Any] = "full"
     """How they move: any other tuning, as `tune` itself would say it. Default: full."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.columns:
-            raise ValueError("columns names at least one; use `frozen` to lock them all")
         if isinstance(self.inner, Only):
             raise ValueError("tune is a tuning other than `only`")
 
@@ -72,18 +70,13 @@ class Only(Tuning):
         """The network as if it had the moving encoders alone, inside."""
         with ExitStack() as stack:
             for encoder in network.encoders.values():
+                assert isinstance(encoder, Encoder)
+                moving = self._known(tuple(str(role) for role in encoder.reads))
                 if not isinstance(encoder, JoinedEncoder):
-                    raise RecipeError(
-                        Problem(
-                            "tune.only",
-                            "the model reads one column",
-                            "a model of several columns",
-                            "Name the tuning itself.",
-                        )
-                    )
+                    continue
                 whole, depth = encoder.parts, encoder.depth
                 stack.callback(self._put, encoder, whole, depth)
-                kept = {name: whole[name] for name in self._known(tuple(whole))}
+                kept = {name: whole[name] for name in moving}
                 depths = [int(part.depth) for part in kept.values()]  # type: ignore[arg-type]
                 self._put(encoder, nn.ModuleDict(kept), max(depths))
             yield
@@ -96,7 +89,7 @@ class Only(Tuning):
         ]
         if problems:
             raise RecipeError(problems)
-        return self.columns
+        return self.columns or names
 
     @staticmethod
     def _put(encoder: JoinedEncoder, parts: nn.ModuleDict, depth: int) -> None:

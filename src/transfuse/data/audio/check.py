@@ -52,8 +52,8 @@ class CheckedClips:
         notes = []
         if len(known):
             low, middle, high = np.quantile(known, [0.0, 0.5, 1.0])
-            span = f"{low:.3g} to {high:.3g} seconds long, half of them below {middle:.3g}"
-            said = f"all {low:.3g} seconds long" if low == high else span
+            span = f"{low:.3g} to {high:.3g} s long, half of them below {middle:.3g} s"
+            said = f"all {low:.3g} s long" if low == high else span
             notes.append(f"The sounds are {said}.")
         if self.silent:
             count = len(self.silent)

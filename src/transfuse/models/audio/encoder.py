@@ -20,6 +20,7 @@ from transfuse.models.audio.mel import Spectrogram, log_mel, mel_filters
 from transfuse.models.audio.rows import Sounds, waves_of
 from transfuse.models.copies import Held
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder
+from transfuse.models.engine import Engine
 from transfuse.models.images import ImageEncoder
 
 __all__ = ["AudioEncoder"]
@@ -146,6 +147,10 @@ class AudioEncoder(Encoder):
     def set_attention(self, attention: str) -> bool:
         """See `Encoder.set_attention`."""
         return self.image.set_attention(attention)
+
+    def suited(self, engine: Engine) -> Engine:
+        """See `Encoder.suited`."""
+        return self.image.suited(engine)
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """See `Encoder.copied_as`; the image encoder's own way to copy itself."""

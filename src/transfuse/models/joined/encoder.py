@@ -20,6 +20,7 @@ from transfuse.errors import DataError, Problem
 from transfuse.models.anatomy import evaluating
 from transfuse.models.columns import Column
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder
+from transfuse.models.engine import Engine
 from transfuse.models.fields import FieldEncoder
 from transfuse.models.joined.rows import JoinedRows, Part, values_of
 
@@ -217,6 +218,11 @@ class JoinedEncoder(Encoder):
         """See `Encoder.set_attention`; every encoder is switched."""
         switched = [each.set_attention(attention) for _, each in self.encoders()]
         return all(switched)
+
+    def suited(self, engine: Engine) -> Engine:
+        """See `Encoder.suited`; what one of the encoders cannot do well, none does."""
+        chosen = [each.suited(engine) for _, each in self.encoders()]
+        return next((each for each in chosen if each != engine), engine)
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """See `Encoder.copied_as`; each encoder copies itself in its own way."""

@@ -25,6 +25,7 @@ from transfuse.errors import ModelError, Problem
 from transfuse.models.anatomy import evaluating
 from transfuse.models.copies import copied_as
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
+from transfuse.models.engine import Engine
 
 __all__ = ["Level", "Pyramid", "levels_of", "unpacked"]
 
@@ -165,6 +166,10 @@ class Pyramid(Encoder):
     def adaptable(self) -> list[Adaptable]:
         """See `Encoder.adaptable`."""
         return self.inner.adaptable()
+
+    def suited(self, engine: Engine) -> Engine:
+        """See `Encoder.suited`."""
+        return self.inner.suited(engine)
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """See `Encoder.copied_as`; as the encoder copies itself."""
