@@ -115,3 +115,21 @@ def test_the_searches_try_what_suits_the_model(
     recipes = shrinking(models[1])["recipes"]
     assert {AS_IT_IS, "int8", "openvino"} <= set(recipes)
     assert not {"static", "width-openvino", "layers-openvino"} & set(recipes)
+
+
+def test_a_share_to_keep_beside_stages_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compress", str(tmp_path), "int8", "--keep", "0.9"]) == 2
+    assert "--keep: is given beside stages" in " ".join(capsys.readouterr().err.split())
+
+
+def test_sets_are_not_fitted_on_the_rows_that_are_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text,label\na,b\n", encoding="utf-8")
+    again = tmp_path / "." / "rows.csv"
+    words = ["evaluate", str(tmp_path), str(rows), "--sets", "0.9", "--calibrate", str(again)]
+    assert main(words) == 2
+    assert "the rows that are scored" in " ".join(capsys.readouterr().err.split())

@@ -12,6 +12,7 @@ from opened_models import LABELS, linear, opened, tiny_network
 from transfuse.answering import Answerer, ClassicalModel, Tfidf
 from transfuse.errors import ModelError
 from transfuse.explaining import Explanation, explain, explain_many
+from transfuse.explaining.explain import METHODS, Method
 from transfuse.tasks import Classification, MultiLabel, Regression
 from transfuse.transfer.classical import fit_classical
 
@@ -239,9 +240,7 @@ def test_many_texts_tell_of_their_progress(words: ClassicalModel) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_explanation_ends_with_its_time(
-    method: Method, tiny: Callable[..., Path]
-) -> None:
+def test_an_explanation_ends_with_its_time(method: Method, tiny: Callable[..., Path]) -> None:
     model = opened(tiny_network(tiny, "bert"))
     with pytest.raises(ModelError, match="takes more than 1e-09 seconds"):
         explain(model, "so fine and good a film", method=method, seconds=1e-9)

@@ -1,5 +1,6 @@
 """Words and their places, whatever the script."""
 
+import time
 import unicodedata
 
 import pytest
@@ -75,3 +76,23 @@ def test_places_lie_in_the_text_whatever_was_mended(given_text: str, mended: str
     assert len(places) == len(mended)
     assert places == sorted(places)
     assert all(0 <= place <= max(0, len(given_text) - 1) for place in places)
+
+
+def test_the_time_of_places_grows_as_the_text_does() -> None:
+    """Every word is mended, and many are alike: what compares all pairs of them takes minutes."""
+    given_text = "  ".join(f"cafe\u0301{number % 7}" for number in range(20_000))
+    mended = unicodedata.normalize("NFC", " ".join(given_text.split()))
+    began = time.perf_counter()
+    places = origins(given_text, mended)
+    assert time.perf_counter() - began < 20
+    for at in (0, 5_000 * 6, len(mended) - 5):
+        assert given_text[places[at]] == mended[at] == "c"
+
+
+def test_places_are_found_again_after_words_that_went() -> None:
+    given_text = "one \u200b two \u200b\u200b three o\u200bne two three"
+    mended = " ".join(given_text.replace("\u200b", "").split())
+    places = origins(given_text, mended)
+    for word in ("two", "three"):
+        assert given_text[places[mended.index(word)]] == word[0]
+        assert given_text[places[mended.rindex(word)] :].startswith(word)

@@ -202,6 +202,29 @@ def test_attention_is_switched_in_every_encoder(encoder: JoinedEncoder) -> None:
     assert text.attention == "eager"  # type: ignore[union-attr]
 
 
+def test_each_encoder_finishes_on_the_rows_that_have_its_column(tiny: Tiny) -> None:
+    image = tiny_image()
+    image.batch_norm = "recomputed"
+    encoder = JoinedEncoder({"image": image, "fields": tiny_fields()})
+    assert encoder.finishes
+    assert not joined(tiny).finishes
+    rows = Records.of(
+        [{"image": picture(255)}, {"fields": {"price": 1.0}}, {"image": picture(0, 255)}],
+        ["image", "fields"],
+    )
+    batch = encoder.collate(encoder.preprocess(rows))
+    alone = tiny_image()
+    alone.batch_norm = "recomputed"
+    own = alone.collate(alone.preprocess([picture(255), picture(0, 255)]))
+    encoder.finish(lambda: [batch, batch])
+    alone.finish(lambda: [own, own])
+    found = {name: value for name, value in image.state_dict().items() if "running" in name}
+    assert found
+    for name, value in alone.state_dict().items():
+        if "running" in name:
+            torch.testing.assert_close(found[name], value)
+
+
 def test_values_of_one_column_are_refused_where_several_are_read(encoder: JoinedEncoder) -> None:
     with pytest.raises(DataError, match="one column"):
         encoder.preprocess(["good", "bad"])

@@ -16,6 +16,7 @@ import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 
+from transfuse.data import Role
 from transfuse.evaluation import Scorecard
 from transfuse.serving import Service
 from transfuse.serving.server import configured, listen
@@ -37,6 +38,7 @@ class Known:
     model: Any = None
     head: str = "target"
     scorecard: Scorecard = field(default_factory=lambda: Scorecard({"accuracy": 0.75}, rows=40))
+    reads: tuple[Role, ...] = (Role.TEXT,)
     seconds: float = 0.0
     """How long a batch takes, however many texts it has."""
 

@@ -489,7 +489,7 @@ def test_connections_are_bounded(start: Start) -> None:
         assert refused.recv(100).startswith(b"HTTP/1.1 503 ")
     held.pop().close()
     until(lambda: len(server.server.server_state.connections) == 2)
-    assert server.get("/healthz").status_code == 200
+    assert server.get("/health").status_code == 200
     for each in held:
         each.close()
 

@@ -15,6 +15,8 @@ from transfuse.study import Watcher, compare
 from transfuse.transfer import read_plan, transfer
 from transfuse.transfer.start import content_of, model_folders, stage_files
 
+_SPLIT = {"test": 0.3, "validation": 0.3}
+
 
 class _Said(Watcher):
     def __init__(self) -> None:
@@ -25,7 +27,8 @@ class _Said(Watcher):
 
 
 def _words(folder: Path, **options: Any) -> str:
-    recipe = small_recipe(folder, "unused") | {"model": {"tfidf": options}, "learn": "target"}
+    recipe = small_recipe(folder, "unused", split=_SPLIT, learn="target")
+    recipe["model"] = {"tfidf": options}
     return str(transfer(recipe, folder / f"words-{len(options)}").folder)
 
 
@@ -33,7 +36,7 @@ def test_parents_may_be_kept_and_memory_is_an_axis(tmp_path: Path) -> None:
     # The second has words that stand in most rows and tell nothing.
     good, blind = _words(tmp_path), _words(tmp_path, min_rows=20)
     recipe = small_recipe(tmp_path, "unused") | {
-        "split": {"test": 0.3, "validation": 0.3},
+        "split": _SPLIT,
         "study": {"seeds": [0], "baselines": ["model-1"], "workers": 1, "replicates": 100},
         "recipes": {
             "model-1": {"model": {"folders": [good]}},

@@ -97,24 +97,22 @@ def test_every_tuning_moves_what_it_says_and_leaves_a_folder(
     assert opened.scores(rows).shape == (1, 2)
 
 
-@pytest.mark.parametrize(
-    "learn",
-    [
-        ["target", "source"],
-        ["target", "coral"],
-        ["target", "supcon"],
-        ["target", "r_drop"],
-        ["target", "dann"],
-        ["target", "mixup"],
-        [{"proto": {"ways": 2, "shots": 2}}],
-        [{"fomaml": {"ways": 2, "shots": 2}}],
-        ["target", "l2_sp"],
-    ],
-    ids=lambda learn: "+".join(
-        each if isinstance(each, str) else next(iter(each)) for each in learn
-    ),
+OBJECTIVES: tuple[tuple[str, list[Any]], ...] = (
+    ("full", ["target", "source"]),
+    ("full", ["target", "coral"]),
+    ("full", ["target", "supcon"]),
+    ("full", ["target", "r_drop"]),
+    ("full", ["target", "dann"]),
+    ("full", ["target", "mixup"]),
+    ("full", [{"fomaml": {"ways": 2, "shots": 2}}]),
+    ("full", ["target", "l2_sp"]),
+    ("frozen", ["target", "source"]),
+    ("frozen", ["target", "coral"]),
+    ("frozen", [{"proto": {"ways": 2, "shots": 2}}]),
 )
-@pytest.mark.parametrize("tune", ["frozen", "full"])
+
+
+@pytest.mark.parametrize(("tune", "learn"), OBJECTIVES, ids=str)
 def test_objectives_know_nothing_of_columns(
     tune: str, learn: list[Any], tmp_path: Path, here: Path, bert: Path, vision: Path
 ) -> None:
@@ -244,3 +242,34 @@ def test_a_recipe_of_columns_says_itself_again() -> None:
     other = {**model, "columns": dict(reversed(model["columns"].items()))}
     assert read_plan({"data": {"target": "mine.csv"}, "model": other}) == plan
     hash(plan.model)
+
+
+def test_it_teaches_one_of_its_columns_and_learns_from_it(
+    tmp_path: Path, here: Path, bert: Path, vision: Path
+) -> None:
+    recipe = patch_recipe(here, bert, vision)
+    teacher = str(_do(recipe, tmp_path / "teacher").folder)
+    text = recipe["model"]["columns"]["text"]
+    student = {**recipe, "model": text, "learn": ["target", {"distil": {"teacher": teacher}}]}
+    pupil = _do(student, tmp_path / "student")
+    assert np.isfinite(pupil.scorecard.metrics["log_loss"])
+    back = {**recipe, "learn": ["target", {"embed": {"teacher": str(bert)}}], "tune": "full"}
+    assert np.isfinite(_do(back, tmp_path / "back").scorecard.metrics["log_loss"])
+
+
+def test_vectors_before_a_fusion_are_not_compared_with_those_after_it(
+    tmp_path: Path, here: Path, bert: Path, vision: Path
+) -> None:
+    recipe = patch_recipe(here, bert, vision, learn=["target", {"delta": {"of": "features"}}])
+    with pytest.raises(RecipeError, match="without a fusion"):
+        _do(recipe, tmp_path / "out")
+
+
+def test_an_adapter_names_its_source_for_each_column(
+    tmp_path: Path, here: Path, bert: Path, vision: Path
+) -> None:
+    result = _do(patch_recipe(here, bert, vision, tune="lora"), tmp_path / "out")
+    for role, source in (("text", bert), ("image", vision)):
+        config = result.folder / "adapter" / role / "adapter_config.json"
+        told = json.loads(config.read_text(encoding="utf-8"))
+        assert told["base_model_name_or_path"] == str(source)

@@ -51,7 +51,7 @@ def made_table(made: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     rows = [_beside(each["name"], each) for each in told["before"]]
     stages = ", ".join(next(iter(each["stage"])) for each in made[:-1]) or "as it is"
     rows.append(_beside(stages, told["after"]))
-    head = ("", "score", "difference, 95 %", "one text, ms", "one of many, ms", "on disk, MB")
+    head = ("", "score", "difference, 95 %", "one row, ms", "one of many, ms", "on disk, MB")
     return table(head, rows, numbers=5)
 
 
@@ -90,7 +90,7 @@ def _costs(card: Scorecard) -> dict[str, str]:
         f"{costs.get('total_parameters', 0):,.0f} parameters",
         "time": span(costs.get("seconds", 0.0)),
         "memory": f"{costs.get('peak_memory_mb', 0):,.0f} MB at the most",
-        "latency": f"{costs.get('latency_ms', 0):.1f} ms for one text, "
+        "latency": f"{costs.get('latency_ms', 0):.1f} ms for one row, "
         f"{costs.get('row_ms', 0):.2f} ms for one of many",
         **({"size": f"{costs['size_mb']:,.1f} MB on disk"} if "size_mb" in costs else {}),
     }

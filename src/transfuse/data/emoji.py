@@ -73,6 +73,16 @@ _KINDS = {
 ANIMALS: dict[str, str] = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 """Emoji to the kind of animal that it shows."""
 
+_VARIED = {
+    "black-bird": "bird",
+    "black-cat": "cat",
+    "guide-dog": "dog",
+    "monarch-butterfly": "butterfly",
+    "polar-bear": "bear",
+    "service-dog": "dog",
+}
+"""Animals that are others' drawings in another colour or dress, to those; they stay together."""
+
 _GROUPS = {
     "Activities": "activity",
     "Animals & Nature": "plant",
@@ -102,7 +112,8 @@ def symbols(archives: Sequence[bytes]) -> Mapping[str, list[Any]]:
         archives: Noto's archive.
 
     Returns:
-        Columns `image` (PNG), `label` (one of nine groups), `name`, `codepoint` and `style`.
+        Columns `image` (PNG), `label` (one of nine groups), `name`, `codepoint`, `drawing` (the
+        code point of what it varies) and `style`.
     """
     (noto,) = map(_icons, archives)
     parts = _parts()
@@ -124,8 +135,8 @@ def animals(archives: Sequence[bytes]) -> Mapping[str, list[Any]]:
         archives: Noto's archive, which tells the code points, then those of the other styles.
 
     Returns:
-        Columns `image` (PNG), `label` (one of nine kinds), `name`, `codepoint`, `style` and
-        `split`, which is the same for all drawings of an animal.
+        Columns `image` (PNG), `label` (one of nine kinds), `name`, `codepoint`, `drawing`, `style`
+        and `split`, which is the same for all drawings of an animal and its variants.
     """
     noto, *others = map(_icons, archives)
     parts = _parts()
@@ -154,12 +165,13 @@ def _parts() -> dict[str, str]:
     """The split of each animal: of each kind the same shares, decided by the name's hash."""
     parts = {}
     for names in _KINDS.values():
-        ordered = sorted(names.split(), key=lambda name: blake2b(name.encode()).digest())
+        drawn = [name for name in names.split() if name not in _VARIED]
+        ordered = sorted(drawn, key=lambda name: blake2b(name.encode()).digest())
         tested, validated = round(_TEST * len(ordered)), max(1, round(_VALIDATION * len(ordered)))
         for place, name in enumerate(ordered):
             rest = "validation" if place < tested + validated else "train"
             parts[name] = "test" if place < tested else rest
-    return parts
+    return parts | {name: parts[base] for name, base in _VARIED.items()}
 
 
 def _icons(archive: bytes) -> dict[str, Any]:
@@ -186,11 +198,13 @@ def _columns(
 ) -> Mapping[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
     for name, label, style, icons, more in rows:
+        known = codepoints or icons["codepoints"]
         row = {
             "image": _drawn(icons, name),
             "label": label,
             "name": name.replace("-", " "),
-            "codepoint": (codepoints or icons["codepoints"])[name],
+            "codepoint": known[name],
+            "drawing": known[_VARIED.get(name, name)],
             "style": style,
             **more,
         }

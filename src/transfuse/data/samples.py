@@ -59,7 +59,7 @@ def sample(name: str) -> Table:
     the mean rating, where that is beyond ±0.5; other sentences are left out), `rating` (mean of
     about twenty people's, -4 to 4), `document` (the group: sentences of one article or review;
     each film snippet and tweet is its own) and `id`. The two of pictures have `image` (PNG),
-    `label`, `name`, `codepoint` (the group) and `style`; "animals" also has `split`.
+    `label`, `name`, `codepoint`, `drawing` (the group) and `style`; "animals" also has `split`.
 
     Args:
         name: "news" (New York Times editorials), "products" (Amazon reviews), "movies" (Rotten
@@ -177,7 +177,7 @@ def _rated_row(line: str) -> Mapping[str, Any] | None:
 
 _RATED_ROLES = {"text": "text", "label": "label", "group": "document", "id": "id"}
 
-_PICTURE_ROLES = {"image": "image", "label": "label", "group": "codepoint"}
+_PICTURE_ROLES = {"image": "image", "label": "label", "group": "drawing"}
 
 SAMPLES: dict[str, Sample] = {
     name: Sample(title, (_VADER,), _rated(file), _RATED_ROLES)

@@ -71,7 +71,8 @@ def box_ious(boxes: Array, others: Array) -> Array:
     """
     shared = _shared(boxes, others)
     union = _areas(boxes)[:, None] + _areas(others)[None] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    shares: Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return shares
 
 
 def box_sums(
@@ -169,7 +170,8 @@ def pixel_value(sums: Array) -> Array:
     """The share of the labelled pixels that are right; 0 where none is labelled."""
     hit, _, actual = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
     top, bottom = hit.sum(axis=-1), actual.sum(axis=-1)
-    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+    share: Array = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+    return share
 
 
 def _matched(found: Detections, truth: Array, steps: Array) -> tuple[Array, Array]:

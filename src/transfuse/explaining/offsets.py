@@ -1,21 +1,33 @@
 """Where the characters of a mended text stood in the text that was given."""
 
+import itertools
 import re
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 __all__ = ["origins"]
 
 _WORD = re.compile(r"\S+")
 
-_PAIRS = 250_000
+_PAIRS = 10_000
 """Character pairs up to which two stretches are compared letter by letter."""
+
+_AHEAD = 4
+"""Words that are looked at ahead, on each side, for where the texts are the same again."""
+
+_STEPS = sorted(
+    set(itertools.product(range(_AHEAD + 1), repeat=2)) - {(0, 0)},
+    key=lambda step: (max(step), abs(step[0] - step[1])),
+)
+"""Ways ahead in both texts, the shortest first, and of those as many words on both sides."""
 
 
 def origins(given: str, mended: str) -> list[int]:
     """The place in a text of each character of its mended form.
 
     Mending collapses white space, removes invisible characters and composes accents, so that words
-    keep their order. Words that are the same are found as wholes; in the others letters are.
+    keep their order. Words that are the same are found as wholes, going along both texts at once;
+    in the others letters are. The time grows as the length of the texts does.
 
     Args:
         given: The text.
@@ -27,20 +39,16 @@ def origins(given: str, mended: str) -> list[int]:
     if given == mended:
         return list(range(len(mended)))
     places = [-1] * len(mended)
-    old = [(found.start(), found.end()) for found in _WORD.finditer(given)]
-    new = [(found.start(), found.end()) for found in _WORD.finditer(mended)]
-    matcher = SequenceMatcher(
-        None, [given[a:b] for a, b in old], [mended[a:b] for a, b in new], autojunk=False
-    )
-    for kind, old_from, old_to, new_from, new_to in matcher.get_opcodes():
-        if kind == "equal":
-            for (start, _), (first, last) in zip(
-                old[old_from:old_to], new[new_from:new_to], strict=True
-            ):
-                places[first:last] = range(start, start + last - first)
-        elif kind == "replace":
-            before = old[old_from][0], old[old_to - 1][1]
-            after = new[new_from][0], new[new_to - 1][1]
+    old = [found.span() for found in _WORD.finditer(given)]
+    new = [found.span() for found in _WORD.finditer(mended)]
+    words = [given[slice(*span)] for span in old], [mended[slice(*span)] for span in new]
+    for first, last, begin, end in _stretches(*words):
+        if last - first == end - begin:
+            # As many words on both sides are the same words, mended.
+            pairs = list(zip(old[first:last], new[begin:end], strict=True))
+        else:
+            pairs = [((old[first][0], old[last - 1][1]), (new[begin][0], new[end - 1][1]))]
+        for before, after in pairs:
             _by_letters(given, before, mended, after, places)
     known = 0
     for place, found in enumerate(places):
@@ -49,14 +57,38 @@ def origins(given: str, mended: str) -> list[int]:
     return places
 
 
+def _stretches(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
+    """What belongs together: from and to which word of either text, one or more of each."""
+
+    def again(first: int, second: int) -> bool:
+        if first >= len(old) or second >= len(new) or old[first] != new[second]:
+            return False
+        ends = first + 1 == len(old) or second + 1 == len(new)
+        return ends or old[first + 1] == new[second + 1]
+
+    first = second = 0
+    while first < len(old) and second < len(new):
+        begun = first, second
+        if old[first] == new[second]:
+            first, second = first + 1, second + 1
+            yield begun[0], first, begun[1], second
+            continue
+        while first < len(old) and second < len(new) and old[first] != new[second]:
+            steps = (step for step in _STEPS if again(first + step[0], second + step[1]))
+            ahead = next(steps, (1, 1))
+            first, second = first + ahead[0], second + ahead[1]
+        if begun[0] < first and begun[1] < second:
+            yield begun[0], first, begun[1], second
+
+
 def _by_letters(
     given: str, before: tuple[int, int], mended: str, after: tuple[int, int], places: list[int]
 ) -> None:
-    """Fills the places of a stretch whose words differ."""
+    """Fills the places of a stretch."""
     old, new = given[slice(*before)], mended[slice(*after)]
     for at in range(len(new)):
         places[after[0] + at] = before[0] + at * len(old) // len(new)
-    if len(old) * len(new) > _PAIRS:
+    if old == new or len(old) * len(new) > _PAIRS:
         return
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     for block in matcher.get_matching_blocks():

@@ -107,6 +107,16 @@ class Delta(Objective):
 
     def module(self, network: Network, facts: Mapping[str, Facts]) -> nn.Module | None:
         """The weights of the channels, where they are to differ."""
+        if self.of == "features" and network.dim != network.encoder.dim:
+            raise RecipeError(
+                Problem(
+                    "learn.delta.of",
+                    f"the fusion's vectors have {network.dim} entries, the encoder's "
+                    f"{network.encoder.dim}",
+                    "a network without a fusion",
+                    "l2_sp holds the weights of any network.",
+                )
+            )
         if not self.attention:
             return None
         known = facts["target"]

@@ -82,7 +82,7 @@ class Embed(Objective):
         """A projection where the lengths differ."""
         (question,) = self.questions
         known = facts[self.stream]
-        dim, width = network.encoder.dim, known.widths[question.name]
+        dim, width = network.dim, known.widths[question.name]
         if dim == width:
             return None
         if self.start == "random":

@@ -72,7 +72,7 @@ class Hidden(Objective):
         """A projection from the student's width to the teacher's for each layer."""
         widths = facts[self.stream].widths
         return nn.ModuleList(
-            nn.Linear(network.encoder.dim, widths[question.name]) for question in self.questions
+            nn.Linear(network.dim, widths[question.name]) for question in self.questions
         )
 
     def losses(self, step: Step, module: nn.Module | None) -> dict[str, torch.Tensor]:

@@ -239,6 +239,6 @@ def facts(results: Results) -> Sequence[Fact]:
     seconds = results.cost(row.recipe, row.budget, "seconds")
     if seconds is not None and seconds.measured:
         latency = results.cost(row.recipe, row.budget, "latency_ms")
-        note = Markup("to train; {} ms for one text").format(tagged(latency, "number"))
+        note = Markup("to train; {} ms for one row").format(tagged(latency, "number"))
         found.append(Fact("Cost", Markup("{} s").format(tagged(seconds, "number")), note))
     return found

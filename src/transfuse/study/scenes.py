@@ -67,7 +67,7 @@ def _picture(table: Table, row: int) -> dict[str, Any]:
     """A picture made small, as a JPEG in base64, with its sides."""
     from transfuse.data.images import Pictures, decode
 
-    pictures = table.reading(Role.IMAGE).inputs()
+    pictures = table.inputs((Role.IMAGE,))
     assert isinstance(pictures, Pictures)
     shown = pictures[row]
     assert shown is not None, "a row without a picture has no places"

@@ -126,11 +126,13 @@ class Segmentation(Task):
         weights = np.divide(
             cells.sum(), len(self.labels) * cells, out=np.zeros(len(cells)), where=cells > 0
         )
-        return weights.astype(np.float32)
+        found: NDArray[np.float32] = weights.astype(np.float32)
+        return found
 
     def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Probabilities of the classes in each cell, [n, classes, grid * grid]."""
-        return logits.float().unflatten(1, (len(self.labels), -1)).softmax(1)
+        said: torch.Tensor = logits.float().unflatten(1, (len(self.labels), -1))
+        return said.softmax(1)
 
     def decode(self, scores: NDArray[Any]) -> list[dict[str, float]]:
         """The share of the picture that each class has, the largest first."""

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from transfuse.data import Distance, Table, seed_for
+from transfuse.data import Distance, Role, Table, seed_for
 from transfuse.evaluation import domain_distances
-from transfuse.models import Engine, encode, load_encoder
+from transfuse.models import Encoder, Engine, encode, load_encoder
+from transfuse.models.images import image_encoder
 
 __all__ = ["table_distances"]
 
@@ -43,21 +44,22 @@ def table_distances(
     """Three distances of a target from a source, on the features of an encoder.
 
     Args:
-        source: A table with text.
-        target: A table with text.
+        source: A table with text, or of pictures for an encoder of pictures.
+        target: Another such table.
         model: Whose features: a folder, an installed package that carries a model, or a hub id.
         engine: The arithmetic. Default: what the probe finds fastest here.
         seed: Draws the rows where a table has more than 2,000. Default: 0.
-        progress: Called with the number of texts that were encoded now.
+        progress: Called with the number of rows that were encoded now.
 
     Returns:
         Proxy A-distance, MMD and CORAL; groups stay together where the tables have them.
 
     Raises:
-        DataError: If a table has no text, or too few rows.
+        DataError: If a table has not what the encoder reads, or too few rows.
         ModelError: If the model cannot be loaded.
     """
-    encoder = load_encoder(model)
+    pictures = target.reads == (Role.IMAGE,)
+    encoder: Encoder = image_encoder(model) if pictures else load_encoder(model)
     sides = [_drawn(table, seed, use) for use, table in (("source", source), ("target", target))]
     features = [
         encode(encoder, side.inputs(encoder.reads), engine, progress=progress) for side in sides

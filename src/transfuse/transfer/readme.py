@@ -1,6 +1,7 @@
 """The README of a model folder: what the model is, how good, and how to load it."""
 
 from transfuse.answering import Kept
+from transfuse.data import Role
 from transfuse.evaluation import METRICS
 from transfuse.models import LinearHead, Network
 from transfuse.tasks import Regression, Task
@@ -21,6 +22,20 @@ logits = model(**tokens, task="TASK").logits  # without `task`, those of the fir
 ```
 
 Its probabilities are those before the temperature."""
+
+_PICTURES = """Transformers opens the folder too; `import transfuse` makes Transfuse's own model
+classes known to it:
+
+```python
+import transfuse
+from transformers import pipeline
+
+classify = pipeline("image-classification", model="THIS_FOLDER")
+```
+
+{scale}"""
+
+_PYTHON = "From Python: `transfuse.load_model(folder).predict(rows)`."
 
 
 def model_readme(outcome: Outcome, model: Kept, task: Task) -> str:
@@ -99,10 +114,14 @@ def _temperature(outcome: Outcome) -> str:
 
 def _loading(model: Kept, task: Task) -> str:
     if not isinstance(model, Network):
-        return "From Python: `transfuse.load_model(folder).predict(texts)`."
+        return _PYTHON
+    reads, custom = model.encoder.reads, isinstance(dict(model.heads).get("target"), LinearHead)
+    if reads == (Role.IMAGE,) and custom:
+        return _PICTURES.format(scale=_scale(task, custom))
+    if reads != (Role.TEXT,):
+        return _PYTHON
     if "target" not in model.heads:
         return _TASKS
-    custom = isinstance(model.heads["target"], LinearHead)
     why = (
         "Token vectors are pooled in a way that is not the architecture's own, so transformers\n"
         "needs Transfuse's model class, which `import transfuse` makes known to it:\n"

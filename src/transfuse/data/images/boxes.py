@@ -105,7 +105,7 @@ def _malformed(boxes: Sequence[Any]) -> Iterator[Fault]:
         if not all(isinstance(each, int | float) and math.isfinite(each) for each in numbers):
             yield (f"a box of {numbers}", "four finite numbers", "")
             return
-        if numbers[2] <= 0 or numbers[3] <= 0:
+        if min(box["w"], box["h"]) <= 0:
             yield (f"an empty box {numbers}", "width and height above 0", "Leave it out.")
             return
 

@@ -66,7 +66,8 @@ def write_scenes(folder: Path, count: int, size: int = 96, seed: int = 0, most: 
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "masks").mkdir(exist_ok=True)
-    pictures, found = [], []
+    pictures: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for number, scene in enumerate(draw_scenes(count, size, seed, most)):
         name = f"{number:05}.png"
         (folder / "images" / name).write_bytes(scene.picture)

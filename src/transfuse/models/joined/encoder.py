@@ -7,7 +7,8 @@ not. A column that a row does not have is not encoded; its part of the vector is
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -151,21 +152,13 @@ class JoinedEncoder(Encoder):
 
     def _encoded(self, column: Column, batch: Batch, has: torch.Tensor) -> Encoded:
         """The encoding of one column, of the rows that have it."""
-        own = {
-            key.removeprefix(f"{column.name}."): tensor
-            for key, tensor in batch.items()
-            if key.startswith(f"{column.name}.")
-        }
-        encoder, count = self.parts[column.name], len(has)
-        if not own or not has.any():
+        own, count = _own(column.name, batch, has), len(has)
+        if own is None:
             nothing = batch[PRESENT].new_zeros(count, column.dim)
             tokens = batch[PRESENT].new_zeros(count, 1, column.tokens)
             return Encoded(nothing, tokens, has.new_zeros(count, 1, dtype=torch.int64))
-        if has.all():
-            whole: Encoded = encoder(own)
-            return whole
+        found: Encoded = self.parts[column.name](own)
         rows = has.nonzero()[:, 0]
-        found: Encoded = encoder({key: tensor[rows] for key, tensor in own.items()})
         return Encoded(
             _spread(found.pooled, rows, count),
             None if found.tokens is None else _spread(found.tokens, rows, count),
@@ -224,6 +217,17 @@ class JoinedEncoder(Encoder):
         chosen = [each.suited(engine) for _, each in self.encoders()]
         return next((each for each in chosen if each != engine), engine)
 
+    @property
+    def finishes(self) -> bool:
+        """See `Encoder.finishes`; whether any encoder does."""
+        return any(each.finishes for _, each in self.encoders())
+
+    def finish(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        """See `Encoder.finish`; each encoder sees the rows that have its column."""
+        for place, (name, each) in enumerate(self.encoders()):
+            if each.finishes:
+                each.finish(partial(_part_batches, name, place, batches))
+
     def copied_as(self, dtype: torch.dtype) -> Self:
         """See `Encoder.copied_as`; each encoder copies itself in its own way."""
         parts = {name: each.copied_as(dtype) for name, each in self.encoders()}
@@ -237,6 +241,26 @@ class JoinedEncoder(Encoder):
             return Column(name, encoder.dim, length)
         sizes = tuple(each.size for each in encoder.table.categories)
         return Column(name, encoder.dim, length, sizes, self.width)
+
+
+def _own(name: str, batch: Batch, has: torch.Tensor) -> Batch | None:
+    """A batch of one column, of the rows that have it; None where no row does."""
+    own = {
+        key.removeprefix(f"{name}."): tensor
+        for key, tensor in batch.items()
+        if key.startswith(f"{name}.")
+    }
+    if not own or not has.any():
+        return None
+    return own if has.all() else {key: tensor[has] for key, tensor in own.items()}
+
+
+def _part_batches(name: str, place: int, batches: Callable[[], Iterable[Batch]]) -> Iterator[Batch]:
+    """The batches of one column."""
+    for batch in batches():
+        own = _own(name, batch, batch[PRESENT][:, place] > 0.5)
+        if own is not None:
+            yield own
 
 
 def _spread(values: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:

@@ -15,11 +15,12 @@ from transformers import (
     AutoModelForSemanticSegmentation,
     PreTrainedModel,
 )
-from transformers.utils import ModelOutput
+from transformers.modeling_outputs import ModelOutput
 
 from transfuse._hub_scenes import SCENES_MODEL_TYPE, TransfuseScenesConfig
 from transfuse.models.backbone import pooler_options
 from transfuse.models.copies import Held
+from transfuse.models.heads import label_names
 from transfuse.models.images.encoder import ImageEncoder
 from transfuse.models.images.processing import Processing, default_settings
 from transfuse.models.scenes.base import PlacesHead
@@ -72,9 +73,8 @@ class TransfuseForScenes(PreTrainedModel):
         options = pooler_options(self.backbone_config, config.has_pooler)
         self.backbone = AutoModel.from_config(self.backbone_config, **options)
         ((kind, given),) = config.head.items()
-        names = config.id2label or {}
-        labels = tuple(str(names[place]) for place in sorted(names))
-        self.head = HEADS[kind]([Level(*each) for each in config.levels], labels, **given)  # type: ignore[arg-type]
+        labels = label_names(config)
+        self.head = HEADS[kind]([Level(*each) for each in config.levels], labels, **given)
         self._encoders: dict[int, Held[Pyramid]] = {}
         self.post_init()  # type: ignore[no-untyped-call]
 

@@ -88,7 +88,7 @@ class NativePlacesHead(Head):
         self.labels = label_names(model.config)
         self.problem_type = None
         queries = getattr(model.config, "num_detection_tokens", None)
-        self.queries = int(queries or getattr(model.config, "num_queries", 0))
+        self.queries = int(queries or getattr(model.config, "num_queries", None) or 0)
         each = self.queries * (len(self.labels) + 5)
         self.outputs = each if kind == "detection" else len(self.labels) * grid**2
 
@@ -227,6 +227,7 @@ def _processing(folder: Path, config: Any, size: int | None) -> Processing:
     side = size or (trained if isinstance(trained, int) else min(trained))
     usual = default_settings(side)
     if settings is not None:
-        told = {name: settings[name] for name in ("image_mean", "image_std") if name in settings}
+        colours = ("image_mean", "image_std")
+        told: dict[str, Any] = {name: settings[name] for name in colours if name in settings}
         usual = resized_settings({**usual, **told}, side)
     return Processing.read(whole_settings(Processing.read(usual)))

@@ -121,8 +121,7 @@ class Pyramid(Encoder):
         if layers < self.depth:
             return self.inner.prefix(batch, layers)
         with torch.no_grad(), evaluating(self):
-            tokens = self(batch).tokens
-        assert tokens is not None
+            tokens: torch.Tensor = self(batch).tokens
         return tokens
 
     def can_resume(self, layers: int) -> bool:
@@ -202,7 +201,8 @@ def _square(hidden: torch.Tensor) -> torch.Tensor:
         return hidden
     side = math.isqrt(hidden.shape[1])
     places = hidden[:, hidden.shape[1] - side**2 :]
-    return places.transpose(1, 2).unflatten(2, (side, side))
+    square: torch.Tensor = places.transpose(1, 2).unflatten(2, (side, side))
+    return square
 
 
 def _found(encoder: Encoder) -> tuple[Level, ...]:
