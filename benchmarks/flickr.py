@@ -1,16 +1,16 @@
 """Captions and pictures that find each other: Flickr8k-1000, and names of emoji.
 
-Flickr8k: 800 pictures with 5 captions each to learn from, 200 with 5 to be found. EfficientNet-Lite0
-and MiniLM stay frozen; towers over them are trained by `clip`, or set in closed form by `cca`. The
-settings (dropout, rates, epochs, shrinkage) were chosen on 200 of the 800 training pictures, on two
-splits; the test pictures took no part. By chance 10 of 200 hold the right picture for 5 % of
-captions.
+Flickr8k: 800 pictures with 5 captions each to learn from, 200 with 5 each to be found. The
+encoders, EfficientNet-Lite0 and MiniLM, stay frozen; towers over them are trained by `clip`, or set
+in closed form by `cca`. Dropout, rates, epochs and shrinkage were chosen on 200 of the 800 training
+pictures, in two draws; the test pictures took no part. By chance 10 of 200 pictures hold the right
+one for 5 % of captions.
 
-Emoji: Noto's drawings with their English names; codepoints are in training or in test, so that every
-name that is asked for is new.
+Emoji: Noto's drawings with their English names; codepoints are in training or in test, so that
+every name that is asked for is new. Settings as for Flickr8k.
 
-The data are read from `image_text` and `image` in the folder `shared/data` beside the repository, or
-in the one that `TRANSFUSE_BENCHMARK_DATA` names. Without it nothing is measured.
+The data are read from `image_text` and `image` in the folder `shared/data` beside the repository,
+or in the one that `TRANSFUSE_BENCHMARK_DATA` names. Without it nothing is measured.
 """
 
 import csv
@@ -78,11 +78,11 @@ def _table(title: str, train: Sequence[Pair], test: Sequence[Pair], folder: Path
     print("|  | " + " | ".join(name.replace("_", " ") for name in _METRICS) + " |")
     print("|---|" + "---|" * len(_METRICS))
     print(f"| chance | {' | '.join(_chance(name, len(test), asked) for name in _METRICS)} |")
-    paths = {
-        use: _written(rows, folder / f"{use}.csv") for use, rows in (("a", train), ("b", test))
-    }
+    train_file, test_file = folder / "train.csv", folder / "test.csv"
+    _write(train, train_file)
+    _write(test, test_file)
     for way in WAYS:
-        found = [_run(way, paths["a"], paths["b"], folder, seed) for seed in range(_SEEDS)]
+        found = [_run(way, train_file, test_file, folder, seed) for seed in range(_SEEDS)]
         cells = [_shown(name, [each[name] for each in found]) for name in _METRICS]
         print(f"| {way.title} | {' | '.join(cells)} |", flush=True)
     print()
@@ -159,9 +159,8 @@ def _picture(folder: Path, name: str, content: bytes) -> str:
     return str(path)
 
 
-def _written(rows: Sequence[Pair], path: Path) -> Path:
+def _write(rows: Sequence[Pair], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["picture", "text", "item"])
         writer.writerows(rows)
-    return path

@@ -30,7 +30,7 @@ LINES = (
     ("models",),
     ("data", "merging"),
     ("recipe",),
-    ("errors", "cache", "files", "_hub_config"),
+    ("errors", "cache", "files", "_hub_config", "_hub_images", "_hub_scenes"),
 )
 HEIGHT = {name: -place for place, names in enumerate(LINES) for name in names}
 TREES = {

@@ -93,7 +93,9 @@ def _register_config(module: ModuleType) -> None:
         TransfuseConfig,
         TransfuseTasksConfig,
     )
+    from transfuse._hub_scenes import SCENES_MODEL_TYPE, TransfuseScenesConfig
 
+    module.AutoConfig.register(SCENES_MODEL_TYPE, TransfuseScenesConfig, exist_ok=True)
     module.AutoConfig.register(MODEL_TYPE, TransfuseConfig, exist_ok=True)
     module.AutoConfig.register(TASKS_MODEL_TYPE, TransfuseTasksConfig, exist_ok=True)
     module.AutoConfig.register(STATIC_MODEL_TYPE, StaticConfig, exist_ok=True)
@@ -103,4 +105,5 @@ def _register_model(_module: ModuleType) -> None:
     # Importing a file registers its class, whichever of the two is imported first.
     import transfuse.models.hub
     import transfuse.models.hub_static
-    import transfuse.models.hub_tasks  # noqa: F401
+    import transfuse.models.hub_tasks
+    import transfuse.models.scenes.hub  # noqa: F401

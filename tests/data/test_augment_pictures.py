@@ -33,37 +33,36 @@ SEEDS = st.integers(0, 2**31)
 SIDES = st.integers(1, 40)
 
 
-def colours(height: int = 24, width: int = 32, seed: int = 0) -> torch.Tensor:
-    pixels = np.array(photo(seed, width, height))
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+def colours(height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
+    return np.array(photo(seed, width, height), dtype=np.float32) / 255
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(SIDES, SIDES, SEEDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_size_range_and_type_stay(kind, height, width, seed):
     before = colours(height, width)
-    kept = before.clone()
+    kept = before.copy()
     after = kind()(before, np.random.default_rng(seed))
     assert after.shape == before.shape
-    assert after.dtype == torch.float32
-    assert torch.isfinite(after).all()
+    assert after.dtype == np.float32
+    assert np.isfinite(after).all()
     assert after.min() > -0.1
     assert after.max() < 1.1
-    assert torch.equal(before, kept)
+    assert np.array_equal(before, kept)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_draws_give_the_same_picture(kind):
     results = [kind()(colours(), np.random.default_rng(5)) for _ in range(2)]
-    assert torch.equal(*results)
+    assert np.array_equal(*results)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_most_copies_differ(kind):
     rng = np.random.default_rng(0)
     before = colours()
-    changed = [not torch.equal(kind()(before, rng), before) for _ in range(20)]
+    changed = [not np.array_equal(kind()(before, rng), before) for _ in range(20)]
     assert sum(changed) > 3
 
 
@@ -73,21 +72,21 @@ def test_most_copies_differ(kind):
 )
 def test_what_does_nothing_changes_nothing(nothing):
     after = nothing(colours(), np.random.default_rng(1))
-    assert torch.allclose(after, colours(), atol=1e-5)
+    assert np.allclose(after, colours(), atol=1e-5)
 
 
 def test_each_does_what_it_says():
     before, rng = colours(), np.random.default_rng(0)
-    assert torch.equal(Flip(1.0)(before, rng), before.flip(2))
-    assert torch.equal(Flip(1.0, vertical=True)(before, rng), before.flip(1, 2))
-    covered = (Erase(1.0, 0.25)(before, rng) != before).any(0).float().mean()
+    assert np.array_equal(Flip(1.0)(before, rng), before[:, ::-1])
+    assert np.array_equal(Flip(1.0, vertical=True)(before, rng), before[::-1, ::-1])
+    covered = (Erase(1.0, 0.25)(before, rng) != before).any(2).mean()
     assert 0 < covered < 0.3
     half = Rotate(180.0)(before, type("Draw", (), {"uniform": lambda *_: 180.0})())
-    assert torch.allclose(half[:, 2:-2, 2:-2], before.flip(1, 2)[:, 2:-2, 2:-2], atol=0.02)
-    grey = torch.full((3, 8, 8), 0.4)
+    assert np.allclose(half[2:-2, 2:-2], before[::-1, ::-1][2:-2, 2:-2], atol=0.02)
+    grey = np.full((8, 8, 3), 0.4, np.float32)
     lit = ColourJitter(0.5, 0.0)(grey, rng)
     assert lit.std() < 1e-6
-    assert not torch.equal(lit, grey)
+    assert not np.array_equal(lit, grey)
 
 
 @pytest.mark.parametrize(

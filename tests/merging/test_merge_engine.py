@@ -103,7 +103,7 @@ def test_weights_go_with_their_models(folders, tmp_path) -> None:
 
 def test_runs_of_another_size_change_no_weight(folders, tmp_path, monkeypatch) -> None:
     first = read_model(merged("dare_ties", folders, tmp_path / "one"))
-    monkeypatch.setattr(streamed, "BLOCK", 500)
+    monkeypatch.setattr(streamed, "BLOCK", 512)
     second = read_model(merged("dare_ties", folders, tmp_path / "other"))
     assert all(first[name].tobytes() == second[name].tobytes() for name in first)
 

@@ -336,7 +336,9 @@ def split_mix(key: int, word: int) -> int:
     return mixed ^ mixed >> 31
 
 
-@pytest.mark.parametrize(("density", "bits", "least"), [(0.25, 8, 64), (0.1, 16, 6554)])
+@pytest.mark.parametrize(
+    ("density", "bits", "least"), [(0.5, 1, 1), (0.25, 8, 64), (0.1, 16, 6554)]
+)
 def test_dares_numbers_stay_for_ever(density, bits, least) -> None:
     """A merge of today must be had again in a year: the stream is part of what is promised."""
     assert split_mix(0, 0) == 0xE220A8397B1DCDAF  # as its authors print it

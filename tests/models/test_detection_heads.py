@@ -10,7 +10,15 @@ import transformers
 
 from transfuse.data.images import Pictures
 from transfuse.data.images.shapes import draw_scenes
-from transfuse.models import Feeds, Inference, Network, Store, load_network, read_inputs, save_network
+from transfuse.models import (
+    Feeds,
+    Inference,
+    Network,
+    Store,
+    load_network,
+    read_inputs,
+    save_network,
+)
 from transfuse.models.encoder import Encoded
 from transfuse.models.engine import Engine
 from transfuse.models.images import ImageEncoder, Processing
@@ -72,7 +80,12 @@ def head_of(kind: str, encoder: Pyramid | ImageEncoder, **more: Any) -> PlacesHe
 
 def test_the_last_map_of_each_resolution_is_found() -> None:
     found = Pyramid(resnet(), 9).levels
-    assert [(level.channels, level.factor) for level in found] == [(24, 1), (16, 2), (12, 4), (8, 8)]
+    assert [(level.channels, level.factor) for level in found] == [
+        (24, 1),
+        (16, 2),
+        (12, 4),
+        (8, 8),
+    ]
     assert [level.layer for level in found] == sorted((each.layer for each in found), reverse=True)
     assert Pyramid(resnet(), 2).levels == found[:2]
     assert [level.channels for level in Pyramid(vit(), 3).levels] == [16]
@@ -88,7 +101,9 @@ def test_packed_maps_are_the_maps() -> None:
         maps = unpacked(tokens, pyramid.levels)
         for level, found in zip(pyramid.levels, maps, strict=True):
             plain = (
-                inner(batch).tokens if level.layer == inner.depth else inner.prefix(batch, level.layer)
+                inner(batch).tokens
+                if level.layer == inner.depth
+                else inner.prefix(batch, level.layer)
             )
             assert plain is not None
             even = torch.nn.functional.layer_norm(plain, plain.shape[-1:])

@@ -76,7 +76,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         made[name] = tmp_path_factory.mktemp(name)
         getattr(transformers, model)(given).eval().save_pretrained(made[name])
-        processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 64, "width": 64}}
+        processor = {
+            "image_processor_type": "ViTImageProcessor",
+            "size": {"height": 64, "width": 64},
+        }
         (made[name] / "preprocessor_config.json").write_text(json.dumps(processor))
     return made
 

@@ -93,6 +93,13 @@ def test_the_folder_of_every_tuning_answers(
     assert said["transfuse"]["audio"]["seconds"] == 0.5
 
 
+def test_weights_are_rounded_to_16_bits(heard: Path, few: Path, tmp_path: Path) -> None:
+    recipe = _recipe(heard, few, tune="frozen", then=["bfloat16"])
+    result = _do(recipe, tmp_path / "out")
+    assert result.scorecard.metrics["accuracy"] > 0.8
+    assert load_model(result.folder, Engine()).scores(read(few).inputs()).shape == (40, 4)
+
+
 def test_sounds_at_hand_are_answered_as_those_of_a_table(heard: Path, tmp_path: Path) -> None:
     model = load_model(heard, Engine())
     rng = np.random.default_rng(5)

@@ -1,11 +1,12 @@
 """Distances between tables on the features of a model."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from transfuse.data import Table
+from transfuse.data import Role, Table
 from transfuse.transfer import distances
 from transfuse.transfer.distances import table_distances
 
@@ -19,7 +20,8 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> np.ndarray:
         return np.array([[float(number) for number in text.split()] for text in texts])
 
-    monkeypatch.setattr(distances, "load_encoder", lambda name: name)
+    text = SimpleNamespace(reads=(Role.TEXT,))
+    monkeypatch.setattr(distances, "load_encoder", lambda name: text)
     monkeypatch.setattr(distances, "encode", encode)
 
 

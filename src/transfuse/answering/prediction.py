@@ -1,6 +1,7 @@
 """What a model says of a text, and how a file holds it."""
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from transfuse.tasks import Task
 __all__ = ["Prediction", "as_columns", "new_columns", "predictions"]
 
 _PROBABILITY = "probability_"
+_PLACES = ("detection", "segmentation")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,13 @@ def predictions(task: Task, scores: NDArray[Any], doubting: Doubting) -> list[Pr
         doubting: Rules for sets, intervals and 'I don't know'.
     """
     values: list[Any] = task.decode(scores)
+    if task.kind == "matching":
+        # How near the two sides of a row are; it has no label to be sure of.
+        return [Prediction(value, None, {}) for value in values]
+    if task.kind in _PLACES:
+        # Boxes have probabilities of their own, and masks one for each place.
+        told = [json.dumps(value, ensure_ascii=False) for value in values]
+        return [Prediction(value, None, {}) for value in told]
     if task.kind == "regression":
         if doubting.interval is None:
             return [Prediction(value, None, {}) for value in values]
@@ -112,6 +121,10 @@ def new_columns(task: Task, probabilities: bool, doubt: Doubt) -> pa.Schema:
         doubt: What else is asked for.
     """
     labels = pa.list_(pa.string())
+    if task.kind == "matching":
+        return pa.schema([("prediction", pa.float64())])
+    if task.kind in _PLACES:
+        return pa.schema([("prediction", pa.string())])
     if task.kind == "regression":
         names = ["prediction"]
         if doubt.sets is not None:

@@ -12,6 +12,7 @@ from transfuse.compression.rows import rows_to_choose
 from transfuse.compression.sensitivity import score_loss
 from transfuse.errors import ModelError, Problem
 from transfuse.models import Engine, Feeds, Inference, Network, probe_engine, read_inputs
+from transfuse.models.copies import copied_as
 
 __all__ = ["BFloat16"]
 
@@ -48,7 +49,8 @@ class BFloat16(Stage):
             )
         table = rows_to_choose(evidence, 2000, seed)
         tell("bfloat16", 0, 2)
-        rounded = network.copied_as(torch.bfloat16)
+        # Not the network's own copy for inference, whose convolutions may have taken norms in.
+        rounded = copied_as(network, torch.bfloat16)
         inputs = read_inputs(network.encoder, table.inputs(network.encoder.reads))
 
         def scores(which: Network, head: str) -> Any:

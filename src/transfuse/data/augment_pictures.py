@@ -1,22 +1,20 @@
 """Picture augmentation that keeps the label: what a camera, a frame or the light could change.
 
-Each is a frozen dataclass, called with a float tensor [3, H, W] from 0 to 1 and a generator. The
+Each is a frozen dataclass, called with colours, float32 [H, W, 3] from 0 to 1, and a generator. The
 arithmetic is kornia's, the draws are the generator's, so copies made in threads are the same each
 time.
 """
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from transfuse.data.augmentation import Augmentation
 from transfuse.data.schema import Role
 from transfuse.errors import DataError, Problem
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = [
     "PICTURE_AUGMENTATIONS",
@@ -29,6 +27,8 @@ __all__ = [
     "Rotate",
 ]
 
+Colours = npt.NDArray[np.float32]
+
 _TRIES = 10
 
 
@@ -39,7 +39,7 @@ class PictureAugmentation(Augmentation):
     reads: ClassVar[Role] = Role.IMAGE
 
     @abstractmethod
-    def __call__(self, row: "torch.Tensor", rng: np.random.Generator) -> "torch.Tensor":
+    def __call__(self, row: Colours, rng: np.random.Generator) -> Colours:
         """See `Augmentation.__call__`."""
 
 
@@ -56,12 +56,12 @@ class Flip(PictureAugmentation):
     def __post_init__(self) -> None:
         _check_share("rate", self.rate)
 
-    def __call__(self, row: "torch.Tensor", rng: np.random.Generator) -> "torch.Tensor":
+    def __call__(self, row: Colours, rng: np.random.Generator) -> Colours:
         """The picture or its mirror image."""
         # Both are drawn, whether used or not: an option changes no later draw.
         first, second = rng.random(2) < self.rate
-        sides = [2] * bool(first) + [1] * bool(second and self.vertical)
-        return row.flip(sides) if sides else row
+        sides = [1] * bool(first) + [0] * bool(second and self.vertical)
+        return np.flip(row, tuple(sides)) if sides else row
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Crop(PictureAugmentation):
         if not self.stretch >= 1:
             raise ValueError(f"stretch is at least 1, got {self.stretch}")
 
-    def __call__(self, row: "torch.Tensor", rng: np.random.Generator) -> "torch.Tensor":
+    def __call__(self, row: Colours, rng: np.random.Generator) -> Colours:
         """A part of the picture, in the picture's size."""
-        _, height, width = row.shape
+        height, width, _ = row.shape
         for _ in range(_TRIES):
             area = rng.uniform(self.least, 1.0)
             shape = np.exp(rng.uniform(-np.log(self.stretch), np.log(self.stretch)))
@@ -95,11 +95,10 @@ class Crop(PictureAugmentation):
             if 0 < wide <= width and 0 < high <= height:
                 left = int(rng.integers(0, width - wide + 1))
                 top = int(rng.integers(0, height - high + 1))
-                part = row[:, top : top + high, left : left + wide]
-                whole: torch.Tensor = _kornia().geometry.resize(
-                    part, (height, width), antialias=True
-                )
-                return whole
+                part = row[top : top + high, left : left + wide]
+                kornia = _kornia()
+                whole = kornia.resize(kornia.tensor(part), (height, width), antialias=True)
+                return kornia.colours(whole)
         return row
 
 
@@ -114,13 +113,13 @@ class Rotate(PictureAugmentation):
         if not 0 <= self.degrees <= 180:
             raise ValueError(f"degrees lie from 0 to 180, got {self.degrees}")
 
-    def __call__(self, row: "torch.Tensor", rng: np.random.Generator) -> "torch.Tensor":
+    def __call__(self, row: Colours, rng: np.random.Generator) -> Colours:
         """The picture, turned about its middle."""
         angle = rng.uniform(-self.degrees, self.degrees)
-        turned: torch.Tensor = _kornia().geometry.rotate(
-            row[None] - 0.5, row.new_tensor([angle]), padding_mode="zeros"
-        )
-        return turned[0] + 0.5
+        kornia = _kornia()
+        picture = kornia.tensor(row - 0.5)
+        turned = kornia.rotate(picture[None], picture.new_tensor([angle]), padding_mode="zeros")
+        return kornia.colours(turned[0]) + 0.5
 
 
 @dataclass(frozen=True)
@@ -140,17 +139,17 @@ class ColourJitter(PictureAugmentation):
         if not 0 <= self.hue <= 0.5:
             raise ValueError(f"hue lies from 0 to 0.5, got {self.hue}")
 
-    def __call__(self, row: "torch.Tensor", rng: np.random.Generator) -> "torch.Tensor":
+    def __call__(self, row: Colours, rng: np.random.Generator) -> Colours:
         """The picture in a slightly other light."""
-        enhance = _kornia().enhance
         light, contrast, saturation = rng.uniform(1 - self.strength, 1 + self.strength, 3)
         turn = 2 * np.pi * rng.uniform(-self.hue, self.hue)
-        varied: torch.Tensor = row * light
-        middle = varied.mean()
-        varied = ((varied - middle) * contrast + middle).clamp(0, 1)
-        varied = enhance.adjust_saturation(varied, float(saturation))
-        varied = enhance.adjust_hue(varied, float(turn)) if self.hue else varied
-        return varied.clamp(0, 1)
+        varied = row * np.float32(light)
+        middle = varied.mean(dtype=np.float64).astype(np.float32)
+        varied = np.clip((varied - middle) * np.float32(contrast) + middle, 0, 1)
+        kornia = _kornia()
+        picture = kornia.saturate(kornia.tensor(varied), float(saturation))
+        picture = kornia.turn_hue(picture, float(turn)) if self.hue else picture
+        return kornia.colours(picture.clamp(0, 1))
 
 
 @dataclass(frozen=True)
@@ -171,9 +170,9 @@ class Erase(PictureAugmentation):
         if not 0 < self.most < 1:
             raise ValueError(f"most lies above 0 and below 1, got {self.most}")
 
-    def __call__(self, row: "torch.Tensor", rng: np.random.Generator) -> "torch.Tensor":
+    def __call__(self, row: Colours, rng: np.random.Generator) -> Colours:
         """The picture, perhaps with a part covered."""
-        _, height, width = row.shape
+        height, width, _ = row.shape
         if not rng.random() < self.rate:
             return row
         area = rng.uniform(0.02 * self.most, self.most)
@@ -182,9 +181,10 @@ class Erase(PictureAugmentation):
         high = min(height, max(1, round(height * np.sqrt(area / shape))))
         left = int(rng.integers(0, width - wide + 1))
         top = int(rng.integers(0, height - high + 1))
-        covered = row.clone()
-        noise = rng.random((3, high, wide), dtype=np.float32)
-        covered[:, top : top + high, left : left + wide] = row.new_tensor(noise)
+        covered = row.copy()
+        covered[top : top + high, left : left + wide] = rng.random(
+            (high, wide, 3), dtype=np.float32
+        )
         return covered
 
 
@@ -198,7 +198,7 @@ class MildPicture(PictureAugmentation):
     mirror: bool = True
     """Whether every other copy is mirrored. Default: true."""
 
-    def __call__(self, row: "torch.Tensor", rng: np.random.Generator) -> "torch.Tensor":
+    def __call__(self, row: Colours, rng: np.random.Generator) -> Colours:
         """The picture, slightly varied."""
         for method in (Flip(0.5 if self.mirror else 0.0), Crop(0.7), ColourJitter(0.2, 0.0)):
             row = method(row, rng)
@@ -216,19 +216,33 @@ PICTURE_AUGMENTATIONS: dict[str, type[Augmentation]] = {
 """The augmentations of pictures by name; a new one is one more line here."""
 
 
+@dataclass(frozen=True)
 class _Kornia:
     """The parts of kornia that are used."""
 
-    def __init__(self, geometry: Any, enhance: Any) -> None:
-        self.geometry = geometry
-        self.enhance = enhance
+    resize: Any
+    rotate: Any
+    saturate: Any
+    turn_hue: Any
+    to_tensor: Any
+    to_image: Any
+
+    def tensor(self, colours: Colours) -> Any:
+        """Colours as kornia has them, [3, H, W]."""
+        # A copy, since a picture of one row may be mirrored and still count as contiguous.
+        return self.to_tensor(colours.copy(), keepdim=True)
+
+    def colours(self, tensor: Any) -> Colours:
+        """The inverse of `tensor`."""
+        return np.asarray(self.to_image(tensor), dtype=np.float32)
 
 
 def _kornia() -> _Kornia:
     try:
         # It takes a moment to load, which only those who vary pictures should wait for.
-        import kornia.enhance
-        import kornia.geometry.transform
+        from kornia.enhance import adjust_hue, adjust_saturation
+        from kornia.geometry.transform import resize, rotate
+        from kornia.image import image_to_tensor, tensor_to_image
     except ModuleNotFoundError:
         raise DataError(
             Problem(
@@ -237,7 +251,7 @@ def _kornia() -> _Kornia:
                 fix="pip install transfuse[images]",
             )
         ) from None
-    return _Kornia(kornia.geometry.transform, kornia.enhance)
+    return _Kornia(resize, rotate, adjust_saturation, adjust_hue, image_to_tensor, tensor_to_image)
 
 
 def _check_share(name: str, value: float) -> None:

@@ -23,7 +23,7 @@ class Augmentation(ABC):
         """Varies a row.
 
         Args:
-            row: A text; of a picture its colours, a float tensor [3, H, W] from 0 to 1.
+            row: A text; of a picture its colours, float32 [H, W, 3] from 0 to 1.
             rng: Decides what changes; the same state gives the same result.
 
         Returns:

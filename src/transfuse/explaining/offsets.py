@@ -60,11 +60,14 @@ def origins(given: str, mended: str) -> list[int]:
 def _stretches(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
     """What belongs together: from and to which word of either text, one or more of each."""
 
+    def same(first: int, second: int) -> bool:
+        return first < len(old) and second < len(new) and old[first] == new[second]
+
     def again(first: int, second: int) -> bool:
-        if first >= len(old) or second >= len(new) or old[first] != new[second]:
-            return False
-        ends = first + 1 == len(old) or second + 1 == len(new)
-        return ends or old[first + 1] == new[second + 1]
+        # One word may be the same by chance; the next one, or the one after it, is asked too.
+        ends = first + 1 >= len(old) or second + 1 >= len(new)
+        near = ((1, 1), (2, 1), (1, 2))
+        return same(first, second) and (ends or any(same(first + i, second + j) for i, j in near))
 
     first = second = 0
     while first < len(old) and second < len(new):

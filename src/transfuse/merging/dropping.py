@@ -2,9 +2,10 @@
 
 The generator counts: word w of a stream is SplitMix64's hash of key + (w + 1) * golden ratio, so
 that any run of it can be had at once. Steele, Lea and Flood (2014), 'Fast splittable pseudorandom
-number generators'. A word decides about four weights, or about eight where the density is so many
-256ths. A model has no name and no number here; its part of the key is what the tensor holds, so
-that models in another order, in other folders or in other shards drop the same weights.
+number generators'. A word decides about four weights; about eight where the density is so many
+256ths, and about sixty-four where it is a half. A model has no name and no number here; its part of
+the key is what the tensor holds, so that models in another order, in other folders or in other
+shards drop the same weights.
 """
 
 from collections.abc import Sequence
@@ -81,7 +82,7 @@ def chosen(
 
     Args:
         keys: The key of each model's stream.
-        start: The place of the first weight in its tensor, a multiple of 8.
+        start: The place of the first weight in its tensor, a multiple of 64.
         count: How many weights there are.
         density: The chance of each to be kept, as `kept_share` rounds it.
         desk: Room to work in; the answer lies there.
@@ -94,16 +95,29 @@ def chosen(
         kept = desk.flags("chosen", len(keys), count)
         kept.fill(True)
         return kept
+    if share == 1 / 2:
+        # Kept where the bit is 0, as a number below 1 of 2.
+        mixed = _random(keys, start, count, 64, desk)
+        bits = np.invert(mixed, out=mixed).astype("<u8", copy=False).view(np.uint8)
+        return np.unpackbits(bits, axis=1, count=count, bitorder="little").view(np.bool_)
     steps, kind = (_COARSE, "<u1") if (share * _COARSE).is_integer() else (STEPS, "<u2")
-    each = 8 // np.dtype(kind).itemsize
+    mixed = _random(keys, start, count, 8 // np.dtype(kind).itemsize, desk)
+    drawn = mixed.astype("<u8", copy=False).view(kind)
+    kept = desk.flags("chosen", *drawn.shape)
+    np.less(drawn, drawn.dtype.type(share * steps), out=kept)
+    return kept[:, :count]
+
+
+def _random(
+    keys: Sequence[int], start: int, count: int, each: int, desk: Desk
+) -> NDArray[np.uint64]:
+    """The words that decide about a run, [keys, words], each about so many weights."""
     words = -(-count // each)
     first = [(key + (start // each + 1) * _GOLDEN) % _MODULUS for key in keys]
     mixed = desk.words("random", len(keys), words)
     np.add(_steps(words, desk), np.array(first, np.uint64)[:, None], out=mixed)
     _mix(mixed, desk.words("shifted", len(keys), words))
-    drawn = mixed.astype("<u8", copy=False).view(kind)
-    kept = desk.flags("chosen", *drawn.shape)
-    return np.less(drawn, drawn.dtype.type(share * steps), out=kept)[:, :count]
+    return mixed
 
 
 def _mix(words: NDArray[np.uint64], shifted: NDArray[np.uint64]) -> None:

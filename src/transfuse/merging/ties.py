@@ -68,9 +68,12 @@ class Ties(Weighted):
         assert piece.base is not None
         deltas = piece.deltas()
         if found is not None:
-            sizes = np.abs(deltas, out=piece.desk.floats("sizes", *deltas.shape))
+            least = np.array(found, np.float32)[:, None]
             kept = piece.desk.flags("kept", *deltas.shape)
-            np.greater_equal(sizes, np.array(found, np.float32)[:, None], out=kept)
+            below = piece.desk.flags("below", *deltas.shape)
+            np.greater_equal(deltas, least, out=kept)
+            np.less_equal(deltas, -least, out=below)
+            np.logical_or(kept, below, out=kept)
             np.multiply(deltas, kept, out=deltas)
         elected_mean(deltas, self.given(len(deltas)), out, piece.desk, self.compat)
         if self.scale != 1:

@@ -24,6 +24,7 @@ from transfuse.models.audio import (
 from transfuse.models.find import fetch_model
 from transfuse.models.heads import LinearHead, NativeHead, label_names
 from transfuse.models.hub import TransfuseForSequenceClassification
+from transfuse.models.images.efficientnet_lite import is_lite
 from transfuse.models.images.encoder import ImageEncoder
 from transfuse.models.images.folder import load_image_network, save_image_network
 from transfuse.models.images.loading import is_image_model
@@ -117,6 +118,8 @@ def load_network(
     Raises:
         ModelError: If there is no classifier in the folder, or it cannot be read.
     """
+    if is_lite(folder):
+        return load_image_network(folder, allow_pickle=allow_pickle)
     found = fetch_model(folder)
     if is_joined(found):
         return load_joined(found, attention=attention, allow_pickle=allow_pickle)

@@ -117,6 +117,13 @@ _MEASURES = {
         Measure("rmse", "RMSE", False, -1, "Root mean squared error; less is better."),
         Measure("mae", "MAE", False, -1, "Mean absolute error; less is better."),
         Measure("pearson", "Pearson r", note="Linear correlation with the true values."),
+        Measure(
+            "map", "mAP@[.5:.95]", True, note="Average precision, mean over classes and overlaps."
+        ),
+        Measure("map50", "mAP@.5", True, note="Average precision at an overlap of half."),
+        Measure("map75", "mAP@.75", True, note="Average precision at an overlap of 3/4."),
+        Measure("miou", "Mean IoU", True, note="Shared area over joint area, mean over classes."),
+        Measure("pixel_accuracy", "Pixels right", True, note="Share of labelled cells."),
         Measure("ece", "ECE", True, -1, "Expected calibration error; less is better."),
         Measure("ece_scaled", "ECE after scaling", True, -1),
         Measure("seconds", "Seconds", False, -1),

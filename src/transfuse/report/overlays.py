@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from transfuse.errors import DataError, Problem
 from transfuse.report.format import plain
@@ -29,11 +30,11 @@ _COLOURS = (
     *("#0072b2", "#999999"),
 )
 
-_VEIL = 0.55
+_VEIL = 0.65
 """How much of a picture a mask hides."""
 
-_FINE = 224
-"""Pixels of a drawn mask along each side, at least."""
+_SHOWN = 224
+"""Width of a picture in the page, in pixels."""
 
 
 def overlay_section(folder: Path) -> tuple[Section, ...]:
@@ -60,15 +61,18 @@ def _section(told: Mapping[str, Any]) -> Section:
     masks = told["kind"] == "segmentation"
     labels = [plain(name) for name in told["labels"]]
     titles = ["The truth", *(plain(name) for name in told["recipes"])]
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(title) for title in titles)
-    lines = Markup("").join(_line(row, labels, titles, masks) for row in told["rows"])
-    table = Markup(
-        '<div class="scroll"><table class="overlays"><thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>"
-    ).format(head, lines)
+    clear = _commonest(told["rows"]) if masks else None
+    cells = [Markup("<strong>{}</strong>").format(title) for title in titles]
+    for row in told["rows"]:
+        cells += _pictures(row, labels, titles, clear)
+    body = Markup(
+        '<div class="scroll"><div style="display:grid;gap:10px;justify-content:start;'
+        'grid-template-columns:repeat({},{}px)">{}</div></div>'
+    ).format(len(titles), _SHOWN, Markup("").join(cells))
     what = "Masks" if masks else "Boxes"
-    lead = Markup("{} over some test pictures, evenly taken and not picked. {}").format(
-        what, _key(labels)
+    said = "" if clear is None else f" The commonest class, {labels[clear]}, is left clear."
+    lead = Markup("{} over some test pictures, evenly taken and not picked.{} {}").format(
+        what, said, _key(labels, clear)
     )
     note = Markup(
         "Masks are drawn on the grid on which they are learnt and measured."
@@ -77,32 +81,32 @@ def _section(told: Mapping[str, Any]) -> Section:
         "<code>threshold</code> on; the average precision counts those below it too. A dashed box "
         "agrees with no true box of its class by half."
     )
-    return Section("overlays", f"{what} seen", lead, body=table, note=note)
+    return Section("overlays", f"{what} seen", lead, body=body, note=note)
 
 
-def _line(
-    row: Mapping[str, Any], labels: Sequence[str], titles: Sequence[str], masks: bool
-) -> Markup:
-    """One picture for each column."""
+def _pictures(
+    row: Mapping[str, Any], labels: Sequence[str], titles: Sequence[str], clear: int | None
+) -> list[Markup]:
+    """One picture for each title."""
     picture = row["picture"]
-    size = int(picture["width"]), int(picture["height"])
+    sides = int(picture["width"]), int(picture["height"])
+    size = _SHOWN, max(1, round(_SHOWN * sides[1] / sides[0]))
     # Decoded once more, so that only base64 can come into the page.
     jpeg = _data(base64.b64decode(picture["jpeg"], validate=True), "jpeg")
     cells = []
     for title, answer in zip(titles, [row["truth"], *row["answers"]], strict=True):
         over = (
-            _mask(answer, size)
-            if masks
-            else _boxes(answer["boxes"], row["truth"]["boxes"], labels, size)
+            _boxes(answer["boxes"], row["truth"]["boxes"], labels, size)
+            if clear is None
+            else _mask(answer, size, clear)
         )
-        said = Markup("{}: test row {}").format(title, int(row["row"]) + 1)
         cells.append(
             Markup(
-                '<td><svg viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">'
-                '<image href="{}" width="{}" height="{}"/>{}</svg></td>'
-            ).format(*size, size[0], said, jpeg, *size, over)
+                '<svg viewBox="0 0 {} {}" role="img" aria-label="{}: test row {}">'
+                '<image href="{}" width="{}" height="{}" preserveAspectRatio="none"/>{}</svg>'
+            ).format(*size, title, int(row["row"]) + 1, jpeg, *size, over)
         )
-    return Markup("<tr>{}</tr>").format(Markup("").join(cells))
+    return cells
 
 
 def _boxes(
@@ -119,39 +123,55 @@ def _boxes(
         chance = box.get("probability")
         words = labels[kind] if chance is None else f"{labels[kind]} {100 * float(chance):.0f} %"
         left, top = x * size[0], y * size[1]
+        # Words of boxes at the right edge end where the box ends.
+        right = x + w / 2 > 0.6
+        at = min(left + w * size[0], size[0] - 1.0) if right else max(left, 1.0)
         drawn.append(
             Markup(
                 '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="none" '
-                'stroke="{}" stroke-width="2"{}/>'
-                '<text x="{:.1f}" y="{:.1f}" font-size="11" fill="#fff" stroke="#000" '
-                'stroke-width="2.5" paint-order="stroke">{}</text>'
+                'stroke="{}" stroke-width="2.5"{}/>'
+                '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" font-size="11" fill="#fff" '
+                'stroke="#000" stroke-width="2.5" paint-order="stroke">{}</text>'
             ).format(
                 *(left, top, w * size[0], h * size[1], _colour(kind)),
                 Markup("") if fits else Markup(' stroke-dasharray="5 3"'),
-                *(max(left, 1.0), max(top - 3, 10.0), words),
+                *(at, max(top - 4, 11.0), "end" if right else "start", words),
             )
         )
     return Markup("").join(drawn)
 
 
-def _mask(answer: Mapping[str, Any], size: tuple[int, int]) -> Markup:
-    """A coloured veil; cells that nobody labelled are left clear."""
+def _mask(answer: Mapping[str, Any], size: tuple[int, int], clear: int) -> Markup:
+    """A coloured veil; one class, and cells that nobody labelled, are left clear."""
     from PIL import Image
 
-    grid = int(answer["grid"])
-    cells = np.frombuffer(base64.b64decode(answer["cells"], validate=True), np.uint8)
+    cells = _cells(answer)
     colours = np.zeros((256, 4), np.uint8)
     for kind in range(255):
         code = _colour(kind)
         colours[kind] = [*(int(code[at : at + 2], 16) for at in (1, 3, 5)), round(255 * _VEIL)]
-    image = Image.fromarray(colours[cells.reshape(grid, grid)])
+    colours[clear] = 0
+    image = Image.fromarray(colours[cells])
     # Made larger here: browsers would blur the edges of cells.
-    times = -(-_FINE // grid)
-    image = image.resize((grid * times, grid * times), Image.Resampling.NEAREST)
+    times = -(-_SHOWN // len(cells))
+    image = image.resize((len(cells) * times,) * 2, Image.Resampling.NEAREST)
     file = io.BytesIO()
     image.save(file, "PNG")
     veil = '<image href="{}" width="{}" height="{}" preserveAspectRatio="none"/>'
     return Markup(veil).format(_data(file.getvalue(), "png"), *size)
+
+
+def _cells(answer: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """The class of each cell, [grid, grid]."""
+    grid = int(answer["grid"])
+    content = base64.b64decode(answer["cells"], validate=True)
+    return np.frombuffer(content, np.uint8).reshape(grid, grid)
+
+
+def _commonest(rows: Sequence[Mapping[str, Any]]) -> int:
+    """The class that most cells of the shown pictures have."""
+    counts = sum(np.bincount(_cells(row["truth"]).ravel(), minlength=256) for row in rows)
+    return int(np.argmax(np.asarray(counts)[:255]))
 
 
 def _iou(box: Mapping[str, Any], other: Mapping[str, Any]) -> float:
@@ -163,10 +183,12 @@ def _iou(box: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     return across * down / union if union > 0 else 0.0
 
 
-def _key(labels: Sequence[str]) -> Markup:
+def _key(labels: Sequence[str], clear: int | None) -> Markup:
     item = Markup('<span class="key"><i class="swatch" style="background:{}"></i>{}</span>')
     return Markup(" ").join(
-        item.format(_colour(kind), name) for kind, name in enumerate(labels[: len(_COLOURS)])
+        item.format(_colour(kind), name)
+        for kind, name in enumerate(labels[: len(_COLOURS)])
+        if kind != clear
     )
 
 

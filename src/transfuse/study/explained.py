@@ -70,7 +70,8 @@ def explained_run(folder: Path) -> str | None:
         told = json.loads((folder / EXPLAINED).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return told.get("run")
+    run = told.get("run")
+    return run if isinstance(run, str) else None
 
 
 def _chosen(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> Iterator[tuple[str, int]]:

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from transfuse.models import Batch
+from transfuse.models import Batch, Head
 from transfuse.objectives import StreamTask
 from transfuse.objectives.logistic import choose_penalty
 from transfuse.training.step import TrainModule
@@ -28,6 +28,8 @@ def solve(
     batches: Mapping[str, Batch],
     parameters: Sequence[nn.Parameter],
     penalty: float,
+    *,
+    warm: bool = False,
 ) -> float:
     """Minimise the weighted sum of losses plus an L2 penalty over the given parameters.
 
@@ -39,6 +41,7 @@ def solve(
         batches: All rows of each stream, with `pooled` features.
         parameters: What moves.
         penalty: Strength of the penalty.
+        warm: Whether to begin from the parameters as they are. Default: from zeros.
 
     Returns:
         The value reached.
@@ -47,6 +50,16 @@ def solve(
         np.mean([batch["pooled"].float().square().sum(1).mean() for batch in batches.values()])
     )
     matrices = [weight for weight in parameters if weight.ndim > 1]
+    biases = _biases(module, parameters)
+    middle = torch.cat([batch["pooled"].float() for batch in batches.values()]).mean(0)
+    if biases:
+        # Features that lie far from 0 make a long narrow valley of the loss. A bias can take their
+        # mean up, so that the solution is the same, and it is found in a tenth of the steps.
+        batches = {
+            name: {**batch, "pooled": batch["pooled"].float() - middle}
+            for name, batch in batches.items()
+        }
+        _shift(biases, middle)
 
     def value_and_gradient(
         vector: NDArray[np.float64],
@@ -64,7 +77,7 @@ def solve(
     if rows < _MANY_ROWS:
         # Handing products this small to other threads takes longer than computing them.
         torch.set_num_threads(1)
-    start = parameters_to_vector([torch.zeros_like(weight) for weight in parameters])
+    start = parameters_to_vector(parameters).detach() * (1.0 if warm else 0.0)
     found = minimize(
         value_and_gradient,
         start.double().numpy(),
@@ -74,7 +87,25 @@ def solve(
     )
     torch.set_num_threads(threads)
     vector_to_parameters(torch.from_numpy(found.x).float(), parameters)
+    if biases:
+        _shift(biases, -middle)
     return float(found.fun)
+
+
+def _biases(module: TrainModule, parameters: Sequence[nn.Parameter]) -> list[nn.Linear]:
+    """The linear heads that move, if nothing else does and each has a bias; else none."""
+    heads = [head.linear for head in module.network.heads.values() if isinstance(head, Head)]
+    moving = {id(weight) for weight in parameters}
+    linear = [each for each in heads if each is not None and id(each.weight) in moving]
+    held = {id(weight) for each in linear for weight in each.parameters()}
+    return linear if held == moving and all(each.bias is not None for each in linear) else []
+
+
+def _shift(heads: Sequence[nn.Linear], by: torch.Tensor) -> None:
+    """Biases for features that a vector was taken from, where they were for those with it."""
+    with torch.no_grad():
+        for head in heads:
+            head.bias += head.weight @ by.to(head.weight.dtype)
 
 
 def solve_best(
@@ -105,12 +136,13 @@ def solve_best(
     assert validation is not None
     batch, known = validation
     best: tuple[float, float, torch.Tensor] | None = None
-    for candidate in PENALTIES:
-        solve(module, batches, parameters, candidate)
+    # From the strongest, whose solution is near that of the next.
+    for candidate in reversed(PENALTIES):
+        solve(module, batches, parameters, candidate, warm=best is not None)
         with torch.no_grad():
             logits = module.network(batch, module.frozen).logits[known.head]
             loss = known.task.loss(logits, batch["targets"]).item()
-        if best is None or loss < best[0]:
+        if best is None or loss <= best[0]:
             best = (loss, candidate, parameters_to_vector(parameters).detach().clone())
     assert best is not None
     vector_to_parameters(best[2], parameters)

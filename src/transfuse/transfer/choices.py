@@ -261,6 +261,13 @@ class TableChoice:
     label: str | None = None
     """Column of the label. Default: inferred, and said."""
 
+    boxes: str | None = None
+    """Column of the boxes, for detection. Default: inferred, and said."""
+
+    mask: str | None = None
+    """Column of the mask, for segmentation: bytes, or the path of a file. Default: inferred, and
+    said."""
+
     group: str | None = None
     """Column that keeps rows together when splitting, for instance the document. Default:
     inferred, and said."""

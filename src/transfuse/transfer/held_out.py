@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.answering.calibration import Calibration
+from transfuse.data import Role
 from transfuse.evaluation import apply_temperature
 from transfuse.transfer.domains import Domain
 from transfuse.transfer.run import Outcome
@@ -56,7 +57,8 @@ def _own(outcome: Outcome, target: Domain) -> tuple[NDArray[np.floating[Any]], D
 def _keep(
     scores: NDArray[np.floating[Any]], temperature: float, domain: Domain, folder: Path, head: str
 ) -> None:
-    if not len(scores):
+    if not len(scores) or domain.task.answers != Role.LABEL:
+        # Prediction sets and intervals are of labels and numbers.
         return
     if domain.task.kind == "classification":
         scores = apply_temperature(scores, temperature)

@@ -158,7 +158,7 @@ def _classifier(
     model: Pretrained, head: str, task: Task, seed: int, reads: tuple[Role, ...]
 ) -> Network:
     """The model with a head for the task, opened by what it reads."""
-    if reads == (Role.AUDIO,):
+    if Role.AUDIO in reads and not {Role.TEXT, Role.IMAGE}.intersection(reads):
         return audio_classifier(
             model.name,
             task.label_names,
@@ -169,15 +169,6 @@ def _classifier(
             dropout=model.dropout,
             seed=seed,
             batch_norm=model.batch_norm,
-        )
-    if Role.AUDIO in reads and not {Role.TEXT, Role.IMAGE}.intersection(reads):
-        return audio_classifier(
-            model.name,
-            task.label_names,
-            task=head,
-            problem_type=_problem_type(task),
-            dropout=model.dropout,
-            seed=seed,
         )
     if is_image_model(model.name):
         return image_classifier(

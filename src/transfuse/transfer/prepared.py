@@ -63,10 +63,16 @@ def prepare(plan: Plan) -> Prepared:
         )
     target = Domain(target_table, parts, task.targets(target_table), task)
     tested = target_table.take(parts.test)
-    inside = overlap(target_table.take(parts.train), tested)
+    learnt = target_table.take(parts.train)
+    inside = overlap(learnt, tested)
     cards = {
         "target": replace(
-            target_card, overlaps=(OverlapNote.of(inside, tested, "the rows that train"),)
+            target_card,
+            overlaps=(
+                OverlapNote.of(
+                    inside, tested, "the rows that train", target_table.take(parts.train)
+                ),
+            ),
         )
     }
     source = extra = None
@@ -151,7 +157,7 @@ def _unscored(
     if plan.split.across:
         table = _of_other_groups(table, scored, use, notes)
     found = overlap(scored, table)
-    shared = OverlapNote.of(found, table, "the rows that the target is scored on")
+    shared = OverlapNote.of(found, table, "the rows that the target is scored on", scored)
     leaks = found.rows
     if len(leaks):
         kept = np.setdiff1d(np.arange(len(table)), np.asarray(leaks))

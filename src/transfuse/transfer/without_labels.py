@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from transfuse.answering.entailment import EntailmentModel
 from transfuse.answering.text_labels import TextLabels
-from transfuse.data import seed_for
+from transfuse.data import Role, seed_for
 from transfuse.errors import ModelError, Problem
 from transfuse.models import Feeds, Inference, LinearHead, Network, read_inputs
 from transfuse.models.pairs import open_pairs
@@ -99,6 +99,11 @@ class TrainedAnswerer(Trained):
         self.trained_parameters = 0
         self.total_parameters = model.parameters
         self._workspace = workspace
+
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """See `Trained.reads`."""
+        return self._model.reads
 
     def rows(self, domain: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """See `Trained.rows`."""

@@ -65,7 +65,7 @@ class ZeroShot:
 
     def __post_init__(self) -> None:
         if sum(each is not None for each in (self.encoder, self.entails, self.pairs)) != 1:
-            raise ValueError("give either `encoder`, `entails` or `pairs`")
+            raise ValueError("give either `encoder` or `entails` or `pairs`")
         if self.template is not None and self.template.count("{}") != 1:
             raise ValueError("template holds {} once, in the place of the label's name")
         if self.scale is not None and not 0 < self.scale < np.inf:

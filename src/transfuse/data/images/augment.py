@@ -54,8 +54,6 @@ class Varied:
         Raises:
             DataError: As for `transfuse.data.images.decode`, or if kornia is not installed.
         """
-        import torch
-
         content = self.picture.read()
         image = decode(Picture(content, self.picture.path), size)
         if size is not None and min(image.size) > size:
@@ -64,11 +62,10 @@ class Varied:
             image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
         named = blake2b(content, digest_size=16).hexdigest()
         rng = np.random.default_rng(seed_for(self.seed, "picture", named))
-        colours = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+        colours = np.asarray(image, dtype=np.float32) / 255
         for method in self.methods:
             colours = method(colours, rng)
-        pixels = (colours.clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-        return Image.fromarray(pixels.contiguous().numpy())
+        return Image.fromarray((np.clip(colours, 0, 1) * 255).round().astype(np.uint8))
 
 
 @dataclass(frozen=True)

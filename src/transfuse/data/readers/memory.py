@@ -73,6 +73,11 @@ def load_frame(frame: "pd.DataFrame", name: str) -> Loaded:
 
 def _column(values: list[Any], column: str, name: str, mixed: dict[str, Mixed]) -> pa.Array:
     try:
+        if any(
+            isinstance(value, list) and value and isinstance(value[0], dict) for value in values
+        ):
+            # Lists of records, such as boxes; surveyed they would be text.
+            return pa.array(values)
         array, found = survey(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         where = f"{name}, column {column!r}"

@@ -76,7 +76,7 @@ class _Layer(nn.Module):
             inputs, outputs, kernel, stride, padding, groups=groups, bias=False
         )
         self.norm = nn.BatchNorm2d(outputs, config.batch_norm_eps, config.batch_norm_momentum)
-        self.activation = nn.ReLU6() if activated else nn.Identity()
+        self.activation = nn.ReLU6(inplace=True) if activated else nn.Identity()
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         kernel, stride = self.kernel, self.stride

@@ -1,7 +1,6 @@
 """Image encoders of any `AutoModel` vision kind behind the `Encoder` interface."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Self, cast
@@ -28,6 +27,7 @@ from transfuse.models.images.pooling import ImagePooling, pool_images
 from transfuse.models.images.processing import Processing
 from transfuse.models.images.resume import as_tokens, resuming_images, run_images_until
 from transfuse.models.images.rows import WaitingPictures, pixels_of
+from transfuse.models.prints import computed, print_of
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.source import seeded
 
@@ -36,15 +36,6 @@ __all__ = ["ImageEncoder"]
 _PATCH = 16
 _PROBE_ROWS = 3
 _MOMENTUM = 0.1
-
-# What a config says besides the computation itself.
-_NOT_COMPUTED = frozenset(
-    {
-        *("_name_or_path", "_attn_implementation", "architectures", "dtype", "torch_dtype"),
-        *("id2label", "label2id", "num_labels", "problem_type", "finetuning_task", "transfuse"),
-        *("transformers_version", "return_dict", "output_attentions", "output_hidden_states"),
-    }
-)
 
 
 class ImageEncoder(Encoder):
@@ -187,23 +178,12 @@ class ImageEncoder(Encoder):
         """See `Encoder.fingerprint`; BatchNorm's statistics count as weights."""
         settings = {
             "kind": self._kind,
-            "config": {
-                name: value
-                for name, value in self.config.to_dict().items()
-                if name not in _NOT_COMPUTED
-            },
+            "config": computed(self.config),
             "preprocessing": self.preprocessing,
             "layers": layers,
             "pooling": self.pooling if layers >= self.depth else None,
         }
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-        for module in (module for layer in self.layers()[:layers] for module in layer):
-            for name, value in module.state_dict().items():
-                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-                flat = value.detach().cpu().contiguous().reshape(-1)
-                digest.update(flat.view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return print_of(settings, self.layers()[:layers])
 
     def reset(self, seed: int) -> None:
         """See `Encoder.reset`; BatchNorm starts with no statistics, and they are adapted."""
@@ -281,6 +261,8 @@ class ImageEncoder(Encoder):
         plain = copied_as(self, torch.float32)
         if self._folded():
             fold(plain.backbone, self.anatomy.folds)
+            # A copy of the copy has nothing left to fold.
+            plain._folds = False
         copy = copied_as(plain, dtype)
         if not self._adapted():
             suit(copy.backbone, plain.backbone, dtype)
@@ -301,11 +283,12 @@ class ImageEncoder(Encoder):
         return self._folds
 
     def _try_fold(self) -> bool:
-        copy = copied_as(self, torch.float32)
+        # Both in 32 bits: torch has no BatchNorm of 16-bit weights with 32-bit statistics.
+        whole, copy = copied_as(self, torch.float32), copied_as(self, torch.float32)
         fold(copy.backbone, self.anatomy.folds)
-        with evaluating(self):
+        with torch.no_grad():
             batch = self.probe_batch()
-            plain, folded = self(batch), copy(batch)
+            plain, folded = whole(batch), copy(batch)
         return close(plain.pooled.float(), folded.pooled)
 
     def _ready(self, pixels: torch.Tensor) -> torch.Tensor:

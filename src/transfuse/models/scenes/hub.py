@@ -15,7 +15,7 @@ from transformers import (
     AutoModelForSemanticSegmentation,
     PreTrainedModel,
 )
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from transfuse._hub_scenes import SCENES_MODEL_TYPE, TransfuseScenesConfig
 from transfuse.models.backbone import pooler_options
