@@ -99,7 +99,7 @@ def _run(way: Way, train: Path, test: Path, folder: Path, seed: int) -> Mapping[
             "target": {"path": str(train), **columns},
             "test": {"path": str(test), **columns},
         },
-        # Some captions stand under two pictures; all of them are in the published split.
+        # Some names and captions stand under two pictures; each is asked for all the same.
         "clean": {"duplicates": False},
         "split": {"validation": 0.0},
         "task": "matching",

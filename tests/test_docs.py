@@ -24,7 +24,8 @@ from transfuse.data import AUGMENTATIONS, Cleaning, Splitting
 from transfuse.errors import RecipeError
 from transfuse.evaluation import METRICS
 from transfuse.fusion import ANSWERS, MERGES
-from transfuse.models import FUSIONS
+from transfuse.models import COLUMN_FUSIONS, FUSIONS
+from transfuse.models.audio import Spectrogram
 from transfuse.objectives import OBJECTIVES
 from transfuse.recipe import MethodHelp, OptionHelp, describe, read_recipe
 from transfuse.study import Comparison, is_study, read_study
@@ -46,6 +47,7 @@ METHODS: Mapping[str, Mapping[str, type]] = {
     "tune": TUNINGS,
     "learn": OBJECTIVES,
     "fusion": FUSIONS,
+    "columns": COLUMN_FUSIONS,
     "balance": BALANCERS,
     "align": ALIGNMENTS,
     "task": TASKS,
@@ -57,6 +59,7 @@ SETTINGS = {
     "docs/recipes.md": (TableChoice, Cleaning, Splitting, Training, Comparison),
     "docs/data.md": tuple(AUGMENTATIONS.values()),
     "docs/uncertainty.md": (Doubt,),
+    "docs/audio.md": (Spectrogram,),
     "docs/methods/compress/prune_width.md": (Recovery,),
     "docs/methods/compress/prune_layers.md": (Recovery,),
     "docs/methods/compress/prune_heads.md": (Recovery,),

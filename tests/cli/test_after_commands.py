@@ -121,7 +121,7 @@ def test_a_share_to_keep_beside_stages_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compress", str(tmp_path), "int8", "--keep", "0.9"]) == 2
-    assert "--keep: is given beside stages" in " ".join(capsys.readouterr().err.split())
+    assert "--keep problem is given beside stages" in " ".join(capsys.readouterr().err.split())
 
 
 def test_sets_are_not_fitted_on_the_rows_that_are_scored(

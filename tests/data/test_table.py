@@ -88,11 +88,9 @@ def test_a_column_can_be_added_and_replaced() -> None:
     assert found.take([2, 1]).with_column("text", ["p", "q"]).labels() == ["x", "y"]
 
 
-def test_classes_are_counted_and_unseen_ones_found() -> None:
+def test_classes_are_counted() -> None:
     found = table()
     assert found.class_counts == {"x": 2, "y": 1, "z": 1}
-    assert found.unseen_labels(["x"]) == {"y": [1], "z": [3]}
-    assert found.unseen_labels(["x", "y", "z"]) == {}
 
 
 def test_the_fingerprint_ignores_the_order_of_rows_and_columns() -> None:
@@ -251,10 +249,6 @@ def test_a_hundred_bad_rows_are_shown_as_twenty_and_a_count() -> None:
         "t, row 2, column 'label'",
     ]
     assert str(problems[20]) == "t: 80 more problems"
-
-
-def test_notes_are_added() -> None:
-    assert table().with_notes("p", "q").notes[-2:] == ("p", "q")
 
 
 def test_a_table_of_picked_rows_takes_no_more_along_than_its_rows() -> None:

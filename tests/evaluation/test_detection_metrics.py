@@ -1,4 +1,4 @@
-"""Average precision and IoU from sums of rows, against slow versions written from the definition."""
+"""Average precision and IoU from sums of rows, against slow versions of the definition."""
 
 import numpy as np
 import pytest

@@ -120,7 +120,29 @@ def test_calibration_error_of_a_case_worked_by_hand():
     assert METRICS["ece"](np.stack([top, 1 - top], axis=1), labels) == pytest.approx(sum(gaps))
 
 
+def detection(seed, rows):
+    """Queries and boxes of three classes, some boxes found; crowds and pictures without boxes."""
+    rng = np.random.default_rng(seed)
+    boxes = np.concatenate(
+        [rng.integers(-3, 3, (rows, 4, 1)), rng.uniform(0.1, 0.5, (rows, 4, 4))], axis=2
+    )
+    chances = rng.dirichlet(np.full(4, 0.5), (rows, 5))
+    places = rng.uniform(0.1, 0.5, (rows, 5, 4))
+    places[:, :2] = boxes[:, :2, 1:]
+    return np.concatenate([chances, places], axis=2), boxes
+
+
+def segmentation(seed, rows):
+    rng = np.random.default_rng(seed)
+    chances = rng.dirichlet(np.full(3, 0.5), (rows, 9)).transpose(0, 2, 1)
+    return chances, rng.choice([0, 1, 2, 255], (rows, 9))
+
+
 def any_input(metric, seed, rows):
+    if metric.kind == "detection":
+        return detection(seed, rows)
+    if metric.kind == "segmentation":
+        return segmentation(seed, rows)
     if metric.kind == "classification":
         return classification(seed, 3, rows)
     return multilabel(seed, 3, rows) if metric.kind == "multilabel" else regression(seed, rows)
@@ -161,6 +183,11 @@ def test_perfect_predictions_have_the_best_value(metric):
         predictions, labels = np.eye(3), np.arange(3)
     elif metric.kind == "multilabel":
         predictions, labels = np.eye(3), np.eye(3)
+    elif metric.kind == "detection":
+        labels = np.array([[[0, 0.5, 0.5, 0.2, 0.2], [2, 0.2, 0.2, 0.1, 0.1]]])
+        predictions = np.concatenate([np.eye(4)[[0, 2]][None], labels[..., 1:]], axis=2)
+    elif metric.kind == "segmentation":
+        predictions, labels = np.eye(3)[None], np.arange(3)[None]
     else:
         predictions, labels = np.array([[1.0], [2.0], [4.0]]), np.array([1.0, 2.0, 4.0])
     best = metric.bounds[1 if metric.higher_is_better else 0]

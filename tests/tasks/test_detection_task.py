@@ -146,7 +146,7 @@ def test_a_crowd_is_no_box_to_learn() -> None:
     "options", [{"grid": 0}, {"width": 6}, {"no_object": 0.0}, {"box_weight": 0, "iou_weight": 0}]
 )
 def test_options_without_sense_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="width|grid|no_object|box_weight"):
+    with pytest.raises(ValueError, match=r"width|grid|no_object|box_weight"):
         Detection(**options)
 
 

@@ -103,6 +103,12 @@ def test_numbers_are_learnt_on_their_own_scale() -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_fitted_task_survives_its_recipe(name: str) -> None:
-    values = {"classification": ["a", "b"], "multilabel": [["a"], ["b"]], "regression": [0.5, 1.5]}
-    task = build(TASKS, name, "task").fit(values[name], "t")
+    values = {
+        "classification": ["a", "b"],
+        "multilabel": [["a"], ["b"]],
+        "regression": [0.5, 1.5],
+        "detection": [[{"label": "a", "x": 0.1, "y": 0.1, "w": 0.5, "h": 0.5}], []],
+        "segmentation": [np.eye(2, dtype=np.uint8)],
+    }
+    task = build(TASKS, name, "task").fit(values.get(name, []), "t")
     assert build(TASKS, spec_of(TASKS, task), "task") == task

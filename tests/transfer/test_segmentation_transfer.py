@@ -24,7 +24,7 @@ def test_a_transferred_backbone_is_clearly_above_one_from_scratch(tmp_path: Path
             "task": {"segmentation": {"grid": 16, "width": 64}},
             "split": {"test": 0.3, "validation": 0.0},
             "tune": tune,
-            "train": {"epochs": 8, "batch_size": 16, "precision": "fp32"},
+            "train": {"epochs": 18, "batch_size": 16, "precision": "fp32"},
         }
         result = transfer(recipe, tmp_path / tune)
         found[tune] = result.scorecard.metrics["miou"]

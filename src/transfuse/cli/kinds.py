@@ -7,7 +7,7 @@ from transfuse.compression import COMPRESSIONS
 from transfuse.data import AUGMENTATIONS, Cleaning, Splitting
 from transfuse.evaluation import METRICS
 from transfuse.fusion import ANSWERS, MERGES
-from transfuse.models import FUSIONS
+from transfuse.models import COLUMN_FUSIONS, FUSIONS
 from transfuse.objectives import OBJECTIVES
 from transfuse.recipe import MethodHelp, describe
 from transfuse.study import Comparison
@@ -26,6 +26,7 @@ def all_kinds() -> dict[str, tuple[str, Mapping[str, MethodHelp]]]:
         "tune": ("what moves", TUNINGS),
         "learn": ("what is learned, on which rows", OBJECTIVES),
         "fusion": ("what several tasks share beside the encoder", FUSIONS),
+        "columns": ("how several columns become one vector", COLUMN_FUSIONS),
         "balance": ("how the losses are weighed", BALANCERS),
         "answers": ("after training: fusing what models answer", ANSWERS),
         "merge": ("after training: merging weights", MERGES),

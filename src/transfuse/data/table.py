@@ -211,25 +211,6 @@ class Table:
                 counts[one] = counts.get(one, 0) + 1
         return dict(sorted(counts.items()))
 
-    def unseen_labels(self, known: Sequence[Any]) -> dict[Any, list[int]]:
-        """The labels of this table that are not among the known ones.
-
-        Args:
-            known: Labels, such as those of the training rows.
-
-        Returns:
-            Each unknown label with the rows (from 0) that have it.
-        """
-        seen = set(known)
-        if seen.issuperset(self.class_counts):
-            return {}
-        unseen: dict[Any, list[int]] = {}
-        for row, label in enumerate(self.labels()):
-            for one in label if isinstance(label, list) else (label,):
-                if one not in seen:
-                    unseen.setdefault(one, []).append(row)
-        return unseen
-
     def take(self, indices: npt.ArrayLike) -> "Table":
         """The rows at the given places, in that order.
 
@@ -308,10 +289,6 @@ class Table:
         if role is not None:
             roles[name] = Role(role)
         return replace(self, dataset=dataset, schema=Schema(roles))
-
-    def with_notes(self, *notes: str) -> "Table":
-        """The table with more notes."""
-        return replace(self, notes=(*self.notes, *notes))
 
     @cached_property
     def fingerprint(self) -> str:

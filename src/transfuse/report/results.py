@@ -4,16 +4,15 @@
 compared). Nothing here computes a statistic: what a report shows was measured and stored before.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from transfuse.errors import DataError, Problem
 from transfuse.report.format import Measure, measure_of, plain
+from transfuse.report.stored import Row, load_rows, load_study
 
 __all__ = ["Recipe", "Results", "Row"]
 
@@ -29,36 +28,6 @@ COSTS = (
     "answering_memory_mb",
 )
 CALIBRATION = ("ece", "ece_scaled", "temperature", "log_loss_scaled")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of `study.parquet`: one number, with its interval where it has one."""
-
-    row: int
-    kind: str
-    recipe: str
-    budget: int
-    seed: int | None
-    split: str
-    metric: str
-    baseline: str
-    x: str
-    value: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-
-    @property
-    def measured(self) -> bool:
-        """Whether there is a finite value to draw."""
-        return math.isfinite(self.value)
-
-    @property
-    def bounded(self) -> bool:
-        """Whether there is a finite interval to draw."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 @dataclass(frozen=True)
@@ -78,57 +47,6 @@ class Recipe:
     description: str = ""
     baseline: bool = False
     made: bool = False
-
-
-def _load_study(path: Path) -> dict[str, Any]:
-    try:
-        study = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(
-            Problem(str(path), "no such file", "the study's description beside study.parquet")
-        ) from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are both ValueErrors
-        raise DataError(Problem(str(path), f"not readable as JSON ({error})")) from error
-    if not isinstance(study, dict):
-        raise DataError(Problem(str(path), f"holds a {type(study).__name__}", "a JSON object"))
-    return study
-
-
-def _load_rows(path: Path) -> tuple[Row, ...]:
-    import pyarrow as pa  # here: `transfuse --help` imports this module's package
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise DataError(Problem(str(path), "no such file", "the numbers of a study")) from None
-    except pa.ArrowInvalid as error:
-        raise DataError(Problem(str(path), f"not readable as Parquet ({error})")) from error
-    names = [item.name for item in fields(Row)]
-    missing = [name for name in names if name not in table.column_names]
-    if missing:
-        raise DataError(
-            [Problem(str(path), f"has no column {name!r}", ", ".join(names)) for name in missing]
-        )
-    columns = [table.column(name).to_pylist() for name in names]
-    rows = tuple(_row(names, values) for values in zip(*columns, strict=True))
-    if len({row.row for row in rows}) != len(rows):
-        raise DataError(Problem(str(path), "two rows have the same number in column 'row'"))
-    return rows
-
-
-def _row(names: list[str], values: tuple[Any, ...]) -> Row:
-    given: dict[str, Any] = {}
-    for name, value in zip(names, values, strict=True):
-        if name in ("value", "low", "high", "p", "p_holm"):
-            given[name] = math.nan if value is None else float(value)
-        elif name == "seed":
-            given[name] = None if value is None or value != value else int(value)
-        elif name in ("row", "budget"):
-            given[name] = int(value)
-        else:
-            given[name] = plain(value)
-    return Row(**given)
 
 
 def _recipe(entry: Any) -> Recipe:
@@ -179,8 +97,8 @@ class Results:
             DataError: If either file is missing, is not readable or lacks a column.
         """
         folder = Path(folder)
-        study = _load_study(folder / "study.json")
-        rows = _load_rows(folder / "study.parquet")
+        study = load_study(folder / "study.json")
+        rows = load_rows(folder / "study.parquet")
         listed = [_recipe(entry) for entry in study.get("recipes") or ()]
         names = {recipe.name for recipe in listed}
         extra = dict.fromkeys(row.recipe for row in rows if row.recipe and row.recipe not in names)

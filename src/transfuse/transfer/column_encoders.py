@@ -44,7 +44,7 @@ def open_columns(model: Columns, field_rows: GivenFields) -> JoinedEncoder:
             case TextColumn():
                 parts[name] = _text(part)
             case ImageColumn():
-                parts[name] = image_encoder(part.name, size=part.size)
+                parts[name] = image_encoder(part.name, size=part.size, batch_norm=part.batch_norm)
             case AudioColumn():
                 parts[name] = audio_encoder(part.name, spectrogram=part.sound, size=part.size)
             case FieldsColumn():

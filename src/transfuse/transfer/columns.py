@@ -8,6 +8,7 @@ from transfuse.data import Role
 from transfuse.errors import Problem, RecipeError
 from transfuse.models import COLUMN_FUSIONS, ColumnFusion, Concat
 from transfuse.models.audio import Spectrogram
+from transfuse.models.images import BatchNorm
 from transfuse.recipe import build, build_options, nearest, spec_of
 
 __all__ = ["AudioColumn", "Columns", "FieldsColumn", "ImageColumn", "TextColumn", "read_columns"]
@@ -40,6 +41,11 @@ class ImageColumn:
 
     size: int | None = None
     """Side of the square that pictures are brought to, in pixels. Default: the model's own."""
+
+    batch_norm: BatchNorm = "frozen"
+    """What becomes of the running statistics of BatchNorm layers: `frozen`, as the source left
+    them; `adapted`, followed while layers train; `recomputed`, over the training rows at the end.
+    Default: frozen."""
 
     def __post_init__(self) -> None:
         if self.size is not None and self.size < 1:

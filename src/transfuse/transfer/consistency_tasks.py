@@ -6,7 +6,7 @@ from transfuse.errors import Problem
 from transfuse.objectives import Tasks
 from transfuse.recipe import nearest
 from transfuse.training import streams_of
-from transfuse.transfer.choices import Neural
+from transfuse.transfer.choices import Columns, Neural
 from transfuse.transfer.plan import Plan
 
 __all__ = ["task_inconsistencies", "without_tasks"]
@@ -41,6 +41,12 @@ def task_inconsistencies(plan: Plan, at: Callable[[str], str]) -> Iterator[Probl
             "cannot learn several tasks together",
             "an encoder",
             "Or set `alone: true` in this recipe of a study.",
+        )
+    if plan.fusion is not None and isinstance(plan.model, Columns):
+        yield Problem(
+            at("fusion"),
+            "is for one encoder, and the model has a fusion of its columns already",
+            fix="Leave it out: the tasks then share the fused vector.",
         )
     if plan.train.select != "validation":
         yield Problem(at("train.select"), f"{plan.train.select} judges one target, not tasks")
