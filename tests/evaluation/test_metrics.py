@@ -29,6 +29,13 @@ def multilabel(seed, classes, rows):
     return rng.random((rows, classes)), labels
 
 
+def matching(seed, rows):
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(rows, 2, 4))
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    return vectors.reshape(rows, 8), rng.integers(0, 3, rows)
+
+
 def regression(seed, rows):
     rng = np.random.default_rng(seed)
     # Few different values, so that ties occur; sometimes a constant side.
@@ -145,12 +152,16 @@ def any_input(metric, seed, rows):
         return segmentation(seed, rows)
     if metric.kind == "classification":
         return classification(seed, 3, rows)
+    if metric.kind == "matching":
+        return matching(seed, rows)
     return multilabel(seed, 3, rows) if metric.kind == "multilabel" else regression(seed, rows)
 
 
-# Ranks belong to the sample: repeated rows change Spearman's, as its docstring says.
+# Ranks belong to the sample: repeated rows change Spearman's and those of retrieval.
 @pytest.mark.parametrize(
-    "metric", [m for m in METRICS.values() if m.name != "spearman"], ids=lambda m: m.name
+    "metric",
+    [m for m in METRICS.values() if m.name != "spearman" and m.kind != "matching"],
+    ids=lambda m: m.name,
 )
 @settings(max_examples=25, deadline=None)
 @given(seed=seeds, rows=st.integers(1, 12))
@@ -188,6 +199,8 @@ def test_perfect_predictions_have_the_best_value(metric):
         predictions = np.concatenate([np.eye(4)[[0, 2]][None], labels[..., 1:]], axis=2)
     elif metric.kind == "segmentation":
         predictions, labels = np.eye(3)[None], np.arange(3)[None]
+    elif metric.kind == "matching":
+        predictions, labels = np.tile(np.eye(3), 2), np.arange(3)
     else:
         predictions, labels = np.array([[1.0], [2.0], [4.0]]), np.array([1.0, 2.0, 4.0])
     best = metric.bounds[1 if metric.higher_is_better else 0]

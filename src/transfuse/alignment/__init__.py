@@ -4,7 +4,6 @@ Read `base.py` first. `ALIGNMENTS` lists every alignment by the name that recipe
 """
 
 from transfuse.alignment.base import Aligned, Alignment
-from transfuse.alignment.cca import Cca, canonical
 from transfuse.alignment.coral import Coral
 from transfuse.alignment.discriminator import Discriminator
 from transfuse.alignment.kliep import Kliep
@@ -15,13 +14,11 @@ __all__ = [
     "ALIGNMENTS",
     "Aligned",
     "Alignment",
-    "Cca",
     "Coral",
     "Discriminator",
     "Kliep",
     "LinearOT",
     "Subspace",
-    "canonical",
 ]
 
 ALIGNMENTS: dict[str, type[Alignment]] = {

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.alignment.base import Aligned, Alignment, checked_pair, unchanged
-from transfuse.alignment.moments import covariance, power
+from transfuse.evaluation.moments import covariance, power
 
 __all__ = ["LinearOT"]
 

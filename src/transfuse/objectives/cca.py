@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from transfuse.alignment import canonical
+from transfuse.evaluation.canonical import canonical
 from transfuse.models import Batch, Network
 from transfuse.models.columns.towers import TowerModule
 from transfuse.objectives.base import Facts, Objective, Ramp, Step

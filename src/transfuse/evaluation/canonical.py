@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import svd
 
-from transfuse.alignment.moments import covariance, power
 from transfuse.errors import DataError, Problem
 from transfuse.evaluation.inputs import checked_features
+from transfuse.evaluation.moments import covariance, power
 
 __all__ = ["Cca", "canonical"]
 

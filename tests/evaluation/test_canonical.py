@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from transfuse.alignment import canonical
 from transfuse.errors import DataError
+from transfuse.evaluation.canonical import canonical
 
 
 def views(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
