@@ -105,7 +105,7 @@ def _shift(heads: Sequence[nn.Linear], by: torch.Tensor) -> None:
     """Biases for features that a vector was taken from, where they were for those with it."""
     with torch.no_grad():
         for head in heads:
-            head.bias += head.weight @ by.to(head.weight.dtype)
+            head.bias.add_(head.weight @ by.to(head.weight.dtype))
 
 
 def solve_best(
