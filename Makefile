@@ -21,17 +21,21 @@ TESTS := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 LISTS := pyproject.toml constraints.txt
 CREATED := $(VENV)/.created
 DEMO := $(VENV)/.installed-demo
+IMAGES := $(VENV)/.installed-images
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format benchmark constraints clean
+.PHONY: help demo demo-images test check format benchmark constraints clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
 demo: $(DEMO) ## install, then run the study news-to-reviews and write its report
 	$(BIN)/transfuse run news-to-reviews
+
+demo-images: $(IMAGES) ## install, then run the study animals on pictures and write its report
+	$(BIN)/transfuse run animals
 
 test: $(DEV) ## install, then run the tests
 	$(TESTS) $(ARGS)
@@ -71,6 +75,10 @@ $(DEMO): $(CREATED) $(LISTS)
 	$(INSTALL) -e ".[demo]"
 	@touch $@
 
+$(IMAGES): $(CREATED) $(LISTS)
+	$(INSTALL) -e ".[demo,images]"
+	@touch $(DEMO) $@
+
 $(DEV): $(CREATED) $(LISTS)
 	$(INSTALL) -e ".[dev]"
-	@touch $(DEMO) $@
+	@touch $(DEMO) $(IMAGES) $@
