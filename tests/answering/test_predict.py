@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from transfuse.answering import predict
 from transfuse.answering.predict import evaluate_file, predict_file, predict_texts
-from transfuse.data import Table
+from transfuse.data import Role, Table
 from transfuse.errors import DataError
 from transfuse.evaluation import Scorecard
 from transfuse.tasks import Classification, MultiLabel, Regression, Task
@@ -33,6 +33,7 @@ class Model:
     path: Path = Path("no-folder")
     temperature: float = 1.0
     training_keys: frozenset[bytes] = frozenset()
+    reads: tuple[Role, ...] = (Role.TEXT,)
     fails_at: int = 10**9
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:

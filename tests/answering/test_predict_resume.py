@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from transfuse.answering import parts, predict, reading
 from transfuse.answering.doubt import Doubt
 from transfuse.answering.predict import predict_file
+from transfuse.data import Role
 from transfuse.data.loaded import ReadOptions
 from transfuse.data.readers import csv
 from transfuse.data.readers import json as json_lines
@@ -39,6 +40,7 @@ class Model:
     path: Path = Path("no-folder")
     temperature: float = 1.0
     training_keys: frozenset[bytes] = frozenset()
+    reads: tuple[Role, ...] = (Role.TEXT,)
     asked: list[str] = field(default_factory=list)
     stop_at: int = 10**9
 

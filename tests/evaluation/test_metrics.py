@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
+from metric_inputs import detection, matching, segmentation
 from transfuse.errors import DataError
 from transfuse.evaluation import METRICS, confusion, evaluate, metric_named
 
@@ -27,13 +28,6 @@ def multilabel(seed, classes, rows):
     rng = np.random.default_rng(seed)
     labels = (rng.random((rows, classes)) < rng.random(classes)).astype(int)
     return rng.random((rows, classes)), labels
-
-
-def matching(seed, rows):
-    rng = np.random.default_rng(seed)
-    vectors = rng.normal(size=(rows, 2, 4))
-    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    return vectors.reshape(rows, 8), rng.integers(0, 3, rows)
 
 
 def regression(seed, rows):
@@ -125,24 +119,6 @@ def test_calibration_error_of_a_case_worked_by_hand():
     labels = np.array([0, 1, 0, 0])
     gaps = [abs(0.61 + 0.65 - 1) / 4, abs(1.8 - 2) / 4]
     assert METRICS["ece"](np.stack([top, 1 - top], axis=1), labels) == pytest.approx(sum(gaps))
-
-
-def detection(seed, rows):
-    """Queries and boxes of three classes, some boxes found; crowds and pictures without boxes."""
-    rng = np.random.default_rng(seed)
-    boxes = np.concatenate(
-        [rng.integers(-3, 3, (rows, 4, 1)), rng.uniform(0.1, 0.5, (rows, 4, 4))], axis=2
-    )
-    chances = rng.dirichlet(np.full(4, 0.5), (rows, 5))
-    places = rng.uniform(0.1, 0.5, (rows, 5, 4))
-    places[:, :2] = boxes[:, :2, 1:]
-    return np.concatenate([chances, places], axis=2), boxes
-
-
-def segmentation(seed, rows):
-    rng = np.random.default_rng(seed)
-    chances = rng.dirichlet(np.full(3, 0.5), (rows, 9)).transpose(0, 2, 1)
-    return chances, rng.choice([0, 1, 2, 255], (rows, 9))
 
 
 def any_input(metric, seed, rows):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from metric_inputs import detection, segmentation
 from transfuse.errors import DataError
 from transfuse.evaluation import METRICS, Bootstrap, Gain, holm
 
@@ -319,6 +320,9 @@ def test_another_recipe_changes_no_recipe():
     assert third.interval(third.replicates(ACCURACY, predictions[0], labels)) != one
 
 
+DRAWN = {"detection": detection, "segmentation": segmentation}
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_the_value_is_the_mean_over_seeds_and_lies_in_its_interval(name):
     metric = METRICS[name]
@@ -328,6 +332,13 @@ def test_the_value_is_the_mean_over_seeds_and_lies_in_its_interval(name):
         predictions = labels[None, :, None] + rng.normal(size=(3, 60, 1))
     elif metric.kind == "multilabel":
         predictions, labels = rng.random((3, 60, 4)), rng.integers(2, size=(60, 4))
+    elif metric.kind == "matching":
+        halves = rng.normal(size=(3, 60, 2, 4)) + 2 * np.eye(60, 4)[:, None]
+        halves /= np.linalg.norm(halves, axis=-1, keepdims=True)
+        predictions, labels = halves.reshape(3, 60, 8), np.arange(60)
+    elif metric.kind in DRAWN:
+        one, labels = DRAWN[metric.kind](0, 60)
+        predictions = np.stack([one, np.roll(one, 1, axis=0), one])
     else:
         predictions, labels = rng.dirichlet([1, 1, 1], size=(3, 60)), rng.integers(3, size=60)
     bootstrap = Bootstrap(rng.integers(20, size=60), 3, replicates=300)

@@ -17,7 +17,7 @@ class Fixed(torch.nn.Module):
     def __init__(self, dim: int, head: Any = None) -> None:
         super().__init__()
         self.encoder = torch.nn.Identity()
-        self.encoder.dim = dim  # type: ignore[assignment]
+        self.encoder.dim = self.dim = dim  # type: ignore[assignment]
         self.heads = torch.nn.ModuleDict({} if head is None else {HEAD: head})
 
 

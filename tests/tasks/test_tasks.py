@@ -109,6 +109,7 @@ def test_a_fitted_task_survives_its_recipe(name: str) -> None:
         "regression": [0.5, 1.5],
         "detection": [[{"label": "a", "x": 0.1, "y": 0.1, "w": 0.5, "h": 0.5}], []],
         "segmentation": [np.eye(2, dtype=np.uint8)],
+        "matching": ["first", "second"],
     }
     task = build(TASKS, name, "task").fit(values.get(name, []), "t")
     assert build(TASKS, spec_of(TASKS, task), "task") == task

@@ -50,16 +50,20 @@ def solve(
         np.mean([batch["pooled"].float().square().sum(1).mean() for batch in batches.values()])
     )
     matrices = [weight for weight in parameters if weight.ndim > 1]
-    biases = _biases(module, parameters)
-    middle = torch.cat([batch["pooled"].float() for batch in batches.values()]).mean(0)
-    if biases:
-        # Features that lie far from 0 make a long narrow valley of the loss. A bias can take their
-        # mean up, so that the solution is the same, and it is found in a tenth of the steps.
+    heads = _linear_heads(module, parameters)
+    features = torch.cat([batch["pooled"].float() for batch in batches.values()])
+    middle = features.mean(0)
+    size = float((features - middle).square().sum(1).mean().sqrt()) or 1.0
+    if heads:
+        # Features far from 0 make a long narrow valley of the loss, and short ones a flat one. The
+        # heads can take up mean and size, so that the solution is the same, and it is found in a
+        # tenth of the steps.
         batches = {
-            name: {**batch, "pooled": batch["pooled"].float() - middle}
+            name: {**batch, "pooled": (batch["pooled"].float() - middle) / size}
             for name, batch in batches.items()
         }
-        _shift(biases, middle)
+        _enter(heads, middle, size)
+        scale /= size**2
 
     def value_and_gradient(
         vector: NDArray[np.float64],
@@ -87,12 +91,12 @@ def solve(
     )
     torch.set_num_threads(threads)
     vector_to_parameters(torch.from_numpy(found.x).float(), parameters)
-    if biases:
-        _shift(biases, -middle)
+    if heads:
+        _leave(heads, middle, size)
     return float(found.fun)
 
 
-def _biases(module: TrainModule, parameters: Sequence[nn.Parameter]) -> list[nn.Linear]:
+def _linear_heads(module: TrainModule, parameters: Sequence[nn.Parameter]) -> list[nn.Linear]:
     """The linear heads that move, if nothing else does and each has a bias; else none."""
     heads = [head.linear for head in module.network.heads.values() if isinstance(head, Head)]
     moving = {id(weight) for weight in parameters}
@@ -101,11 +105,20 @@ def _biases(module: TrainModule, parameters: Sequence[nn.Parameter]) -> list[nn.
     return linear if held == moving and all(each.bias is not None for each in linear) else []
 
 
-def _shift(heads: Sequence[nn.Linear], by: torch.Tensor) -> None:
-    """Biases for features that a vector was taken from, where they were for those with it."""
+def _enter(heads: Sequence[nn.Linear], middle: torch.Tensor, size: float) -> None:
+    """Makes heads answer features from which `middle` was taken, divided by `size`, as before."""
     with torch.no_grad():
         for head in heads:
-            head.bias.add_(head.weight @ by.to(head.weight.dtype))
+            head.bias.add_(head.weight @ middle.to(head.weight.dtype))
+            head.weight.mul_(size)
+
+
+def _leave(heads: Sequence[nn.Linear], middle: torch.Tensor, size: float) -> None:
+    """Undoes `_enter`."""
+    with torch.no_grad():
+        for head in heads:
+            head.weight.div_(size)
+            head.bias.sub_(head.weight @ middle.to(head.weight.dtype))
 
 
 def solve_best(
