@@ -1,7 +1,8 @@
 """Arrow columns: made into datasets, numbers told from text, bad rows looked up."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import datasets
 import pyarrow as pa
@@ -14,6 +15,7 @@ __all__ = [
     "WRITTEN",
     "fresh_fingerprint",
     "new_dataset",
+    "quiet",
     "replaced",
     "rows_where",
     "stored_column",
@@ -65,6 +67,18 @@ def fresh_fingerprint() -> str:
     return uuid.uuid4().hex[:16]
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hides the library's progress bars, which are switched for the whole process, for a while."""
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+
+
 def stored_column(dataset: datasets.Dataset, name: str) -> pa.ChunkedArray:
     """A column as it is stored; a memory-mapped one stays so unless rows were picked out."""
     return dataset.select_columns([name]).with_format("arrow")[:].column(0)
@@ -87,7 +101,8 @@ def replaced(
     if not all(isinstance(kind, plain) for kind in dataset.features.values()):
         # Images and the like are more than Arrow knows of them, so they are left in place.
         kept = dataset.remove_columns([name]) if name in dataset.column_names else dataset
-        return kept.add_column(name, values.to_pylist(), new_fingerprint=fresh_fingerprint())
+        with quiet():
+            return kept.add_column(name, values.to_pylist(), new_fingerprint=fresh_fingerprint())
     columns = dataset.with_format("arrow")[:]
     if name not in columns.column_names:
         return new_dataset(columns.append_column(name, values))

@@ -1,7 +1,6 @@
 """Columns that are typed already: Parquet files, saved datasets, and the Hugging Face hub."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import datasets
@@ -9,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.exceptions import DatasetsError
 
-from transfuse.data.columns import new_dataset
+from transfuse.data.columns import new_dataset, quiet
 from transfuse.data.loaded import Loaded, ReadOptions
 from transfuse.data.readers.sink import Sink, stored_table
 from transfuse.errors import DataError, Problem
@@ -98,7 +97,7 @@ def load_hub(name: str, split: str | None) -> Loaded:
     """
     place, _, configuration = name.partition(":")
     try:
-        with _quiet():
+        with quiet():
             found = datasets.load_dataset(place, configuration or None)
     except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -135,15 +134,3 @@ def _one_split(
     if split not in found:
         raise DataError(Problem(name, f"no split {split!r}", f"one of {listed}"))
     return found[split]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides the library's progress bars, which are switched for the whole process, for a while."""
-    shown = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            datasets.enable_progress_bars()
