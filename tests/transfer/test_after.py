@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from recipes import small_recipe
 from transfuse.answering import load_model, rewrite_scorecard
@@ -78,6 +79,14 @@ def test_stages_follow_training_in_the_same_recipe(
     ours, theirs = (load_model(each, Engine()).scores(TEXTS) for each in (folder, alone))
     np.testing.assert_allclose(ours, theirs, atol=0.05)
     assert transfer(recipe, tmp_path / "out", engines=_Plain()).resumed
+
+
+def test_what_a_stage_stored_in_16_bits_stays_so(tmp_path: Path, tiny: Callable[..., Path]) -> None:
+    recipe = small_recipe(tmp_path, tiny("bert"), then="bfloat16")
+    folder = transfer(recipe, tmp_path / "half", engines=_Plain()).folder
+    kinds = {str(value.dtype) for value in load_file(folder / "model.safetensors").values()}
+    assert kinds == {"torch.bfloat16"}
+    assert load_model(folder).scores(TEXTS).shape == (3, 2)
 
 
 def test_a_model_as_it_stands_is_measured_again_on_the_same_rows(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Keeping a run's model as a folder."""
 
 import json
+import shutil
 from pathlib import Path
 
 from transfuse.answering import write_folder
+from transfuse.answering.about import ROWS
 from transfuse.evaluation import Scorecard
 from transfuse.models import LinearHead, Network
 from transfuse.tasks import Regression, Task
@@ -64,8 +66,19 @@ def save_model(
         chosen=outcome.chosen,
         made=outcome.made,
     )
+    if isinstance(model, Network) and isinstance(outcome.trained, TrainedFolder):
+        _copy_weights(outcome.trained.path, folder)
     keep_held_out(outcome, workspace, folder)
     (folder / "README.md").write_text(model_readme(outcome, model, task), encoding="utf-8")
+
+
+def _copy_weights(source: Path, folder: Path) -> None:
+    """Keep the weights as a stage wrote them: they are opened in 32 bits, whatever they have."""
+    for file in [path for path in folder.rglob("*") if path.is_file()]:
+        weights = file.suffix == ".safetensors" and file.name != ROWS
+        kept = source / file.relative_to(folder)
+        if (weights or file.name == "config.json") and kept.is_file():
+            shutil.copyfile(kept, file)
 
 
 def _name_source(config: Path, plan: Plan) -> None:

@@ -189,6 +189,11 @@ class TrainedFolder(Trained):
         return self.read(table.inputs(self.reads))
 
     @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._opened.path
+
+    @property
     def reads(self) -> tuple[Role, ...]:
         """See `Trained.reads`."""
         return self._opened.reads
