@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.measuring import MODEL, alternate, machine, shown
-from transfuse.data import sample
+from transfuse.data import Role, sample
 from transfuse.models import (
     Feeds,
     Inference,
@@ -32,7 +32,7 @@ from transfuse.recipe import read_recipe
 from transfuse.study import compare, read_study
 from transfuse.tasks import Classification
 from transfuse.transfer import Neural, Pretrained
-from transfuse.transfer.networks import open_network
+from transfuse.transfer.networks import Material, open_network
 
 _FOLDER = Path("runs") / "benchmarks" / "distillation"
 _STUDENTS = ("layers-3", "layers-2", "static")
@@ -87,7 +87,8 @@ def _network(name: str) -> Network:
     if isinstance(model, Pretrained):
         model = replace(model, name=MODEL)
     engine = probe_engine("encode")
-    return open_network(model, {"target": TASK}, 0, Store(), lambda: engine)
+    material = Material((Role.TEXT,), Store(), lambda: engine, lambda: ())
+    return open_network(model, {"target": TASK}, 0, material)
 
 
 def _rate(network: Network) -> Callable[[int], float]:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from transfuse.data import read
-from transfuse.data.images import Picture, Pictures, decode, picture_keys
+from transfuse.data.blobs import keys_of
+from transfuse.data.images import Picture, Pictures, decode
 from transfuse.data.table import Table
 from transfuse.errors import DataError
 
@@ -202,11 +203,11 @@ def test_a_missing_picture_is_no_fault_where_there_is_text(pets):
 def test_keys_are_those_of_the_content(pets):
     content = picture(3)
     put(pets, **{"cats__2.png": content, "dogs__2.png": content})
-    keys = picture_keys(read(pets).inputs())
+    keys = keys_of(read(pets).inputs())
     assert keys[2] == keys[5]
     assert len(set(keys.tolist())) == 5
     at_hand = Pictures.of([content, None, Picture(path=str(pets / "cats/2.png"))])
-    assert picture_keys(at_hand)[0] == picture_keys(at_hand)[2] == keys[2]
+    assert keys_of(at_hand)[0] == keys_of(at_hand)[2] == keys[2]
     assert read(pets).row_keys()[2] == read(pets).row_keys()[5]
 
 

@@ -10,7 +10,13 @@ from PIL import Image, ImageDraw
 from tiny_pictures import photo, tiny_lite
 from transfuse._hub_images import EfficientNetLiteConfig
 from transfuse.errors import ModelError
-from transfuse.models.images import image_classifier, is_image_model, load_image_network
+from transfuse.models.engine import Engine
+from transfuse.models.images import (
+    image_classifier,
+    image_encoder,
+    is_image_model,
+    load_image_network,
+)
 from transfuse.models.images.efficientnet_lite import (
     LITE_NAMES,
     EfficientNetLiteForImageClassification,
@@ -117,3 +123,8 @@ def test_it_knows_what_it_sees():
     with torch.inference_mode():
         logits = network(batch).logits["label"]
     assert logits.argmax(1).tolist() == [918, 409, 920]
+
+
+def test_training_arithmetic_suits_separable_convolutions() -> None:
+    engine = Engine(dtype=torch.bfloat16, attention="eager", autocast=True)
+    assert image_encoder("efficientnet-lite0", size=32).suited(engine) == Engine()

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from transfuse.errors import DataError, Problem
 
-__all__ = ["Blob", "Blobs", "in_threads"]
+__all__ = ["Blob", "Blobs", "in_threads", "keys_of"]
 
 _BLOCK = 64
 """Cells that are fetched at a time when all rows are walked over."""
@@ -151,14 +151,10 @@ class Blobs(Sequence[B | None], Generic[B]):
     def keys(self) -> npt.NDArray[Any]:
         """The key of each file's content, S16 [rows]; a missing file has the key of no bytes.
 
-        The files are read in threads, some at a time, and not kept.
-
         Raises:
             DataError: If a file cannot be read.
         """
-        absent = blake2b(digest_size=16).digest()
-        found = in_threads(lambda one: absent if one is None else one.key, self)
-        return np.fromiter(found, "S16", len(self))
+        return keys_of(self)
 
     def place(self, row: int) -> str:
         """How messages name a row: its column and its number there, and its file."""
@@ -195,6 +191,25 @@ class Blobs(Sequence[B | None], Generic[B]):
         if isinstance(stored, bytes):
             return self.item(stored)
         return self.item(path=stored) if stored else None
+
+
+def keys_of(blobs: Sequence[Blob | None]) -> npt.NDArray[Any]:
+    """A key of each file's content: 16 bytes that are equal for files of equal bytes.
+
+    The files are read in threads, some at a time, and not kept.
+
+    Args:
+        blobs: The files; a missing one has the key of no bytes.
+
+    Returns:
+        BLAKE2b hashes, S16 [rows].
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
+    absent = blake2b(digest_size=16).digest()
+    found = in_threads(lambda one: absent if one is None else one.key, blobs)
+    return np.fromiter(found, "S16", len(blobs))
 
 
 def in_threads(

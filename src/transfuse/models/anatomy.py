@@ -14,7 +14,16 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Anatomy", "dissect", "evaluating", "examine", "forward_options", "run_backbone"]
+__all__ = [
+    "Anatomy",
+    "dissect",
+    "evaluating",
+    "examine",
+    "forward_options",
+    "run_backbone",
+    "size_of",
+    "units_of",
+]
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ def dissect(
     start = called.get(id(blocks[0]), -1) if blocks else -1
     before: list[nn.Module] = []
     after: list[nn.Module] = []
-    for unit in _units(backbone, blocks):
+    for unit in units_of(backbone, blocks):
         times = [called[id(part)] for part in unit.modules() if id(part) in called]
         (after if blocks and times and min(times) > start else before).append(unit)
     anatomy = Anatomy(
@@ -182,14 +191,19 @@ def _find_blocks(backbone: nn.Module, layers: int) -> tuple[nn.Module, ...]:
     ]
     # A block may hold lists of its own (experts) that happen to be as long; the outer list has
     # more parameters than anything inside it.
-    largest = max(lists, key=_size, default=None)
-    if largest is None or not _size(largest):
+    largest = max(lists, key=size_of, default=None)
+    if largest is None or not size_of(largest):
         return ()
     return tuple(largest)
 
 
-def _units(backbone: nn.Module, blocks: tuple[nn.Module, ...]) -> list[nn.Module]:
-    """The largest modules with parameters that contain no block and are inside none."""
+def units_of(backbone: nn.Module, blocks: tuple[nn.Module, ...]) -> list[nn.Module]:
+    """The largest modules with parameters that contain no block and are inside none.
+
+    Args:
+        backbone: The backbone.
+        blocks: Its blocks.
+    """
     inside = {id(block) for block in blocks}
     units: list[nn.Module] = []
 
@@ -199,12 +213,13 @@ def _units(backbone: nn.Module, blocks: tuple[nn.Module, ...]) -> list[nn.Module
                 continue
             if any(id(part) in inside for part in child.modules()):
                 visit(child)
-            elif _size(child):
+            elif size_of(child):
                 units.append(child)
 
     visit(backbone)
     return units
 
 
-def _size(module: nn.Module) -> int:
+def size_of(module: nn.Module) -> int:
+    """The number of a module's parameters."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -16,7 +16,8 @@ def attention_of(backbone: nn.Module) -> str:
         backbone: A transformers model.
     """
     # transformers names it in its documentation, but has no public way to read it.
-    return str(cast(Any, backbone).config._attn_implementation or "eager")
+    config = getattr(backbone, "config", None)
+    return str(getattr(config, "_attn_implementation", None) or "eager")
 
 
 def switch_attention(backbone: nn.Module, wanted: str) -> bool:

@@ -20,14 +20,16 @@ _NOT_COMPUTED = frozenset(
 )
 
 
-def computed(config: Any) -> dict[str, Any]:
+def computed(config: Any, *aside: str) -> dict[str, Any]:
     """What a config says of the computation itself.
 
     Args:
         config: A transformers config.
+        *aside: Further settings that do not change what this kind of model computes.
     """
     told: dict[str, Any] = config.to_dict()
-    return {name: value for name, value in told.items() if name not in _NOT_COMPUTED}
+    left_out = _NOT_COMPUTED.union(aside)
+    return {name: value for name, value in told.items() if name not in left_out}
 
 
 def print_of(settings: Mapping[str, Any], layers: Iterable[Iterable[nn.Module]]) -> str:

@@ -1,7 +1,6 @@
 """Text encoders of any `AutoModel` kind, encoder or decoder, behind the `Encoder` interface."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -13,11 +12,12 @@ from transfuse.data.ragged import Ragged
 from transfuse.data.schema import Role
 from transfuse.errors import ModelError, Problem
 from transfuse.models.anatomy import evaluating, examine, run_backbone
+from transfuse.models.attention import attention_of, switch_attention
 from transfuse.models.backbone import backbone_from_config
 from transfuse.models.copies import Held
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
 from transfuse.models.pooling import Pooling, check_pooling, pool
-from transfuse.models.quiet import quiet_loading
+from transfuse.models.prints import computed, print_of
 from transfuse.models.resume import resuming, run_until
 from transfuse.models.source import seeded
 from transfuse.models.tokens import (
@@ -31,16 +31,6 @@ from transfuse.models.tokens import (
 __all__ = ["NativeSource", "TextEncoder"]
 
 NativeSource = Literal["pooler", "cls", "last", "mean"]
-
-# What a config says besides the computation itself.
-_NOT_COMPUTED = frozenset(
-    {
-        *("_name_or_path", "_attn_implementation", "architectures", "dtype", "torch_dtype"),
-        *("id2label", "label2id", "num_labels", "problem_type", "finetuning_task", "transfuse"),
-        *("transformers_version", "use_cache", "pad_token_id", "return_dict"),
-        *("output_attentions", "output_hidden_states"),
-    }
-)
 
 
 class TextEncoder(Encoder):
@@ -168,23 +158,12 @@ class TextEncoder(Encoder):
         """See `Encoder.fingerprint`."""
         settings = {
             "kind": self._kind,
-            "config": {
-                name: value
-                for name, value in self.config.to_dict().items()
-                if name not in _NOT_COMPUTED
-            },
+            "config": computed(self.config, "use_cache", "pad_token_id"),
             "preprocessing": self.preprocessing,
             "layers": layers,
             "pooling": self.pooling_used if layers >= self.depth else None,
         }
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-        for module in (module for layer in self.layers()[:layers] for module in layer):
-            for name, value in module.state_dict().items():
-                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-                flat = value.detach().cpu().contiguous().reshape(-1)
-                digest.update(flat.view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return print_of(settings, self.layers()[:layers])
 
     def reset(self, seed: int) -> None:
         """See `Encoder.reset`."""
@@ -198,22 +177,12 @@ class TextEncoder(Encoder):
 
     def set_attention(self, attention: str) -> bool:
         """See `Encoder.set_attention`; where the backbone lacks it nothing changes."""
-        if attention == self.attention:
-            return True
-        backbone = cast(Any, self.backbone)
-        try:
-            backbone.get_correct_attn_implementation(attention)
-        except ValueError:
-            return False
-        with quiet_loading():
-            backbone.set_attn_implementation(attention)
-        return self.attention == attention
+        return switch_attention(self.backbone, attention)
 
     @property
     def attention(self) -> str:
         """How attention is computed now: `sdpa`, `eager` or another name of transformers."""
-        # transformers names it in its documentation, but has no public way to read it.
-        return str(cast(Any, self.backbone).config._attn_implementation or "eager")
+        return attention_of(self.backbone)
 
     def stand_in_ids(self, mask: torch.Tensor) -> torch.Tensor:
         """Ids that say no more than which tokens are real.

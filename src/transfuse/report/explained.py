@@ -1,15 +1,14 @@
 """Answers explained word by word: a section of a report, and a page of its own."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from transfuse.errors import DataError, Problem
 from transfuse.report.format import plain, shown
 from transfuse.report.parts import Section, key
+from transfuse.report.stored import told_in
 
 __all__ = ["explained_section", "explanation_block"]
 
@@ -45,22 +44,9 @@ def explained_section(folder: Path) -> tuple[Section, ...]:
     Raises:
         DataError: If the file is damaged.
     """
-    path = folder / _FILE
-    if not path.exists():
+    blocks = told_in(folder / _FILE, _blocks)
+    if blocks is None:
         return ()
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        blocks = {
-            kind: [
-                explanation_block(row, f"/rows/{place}")
-                for place, row in enumerate(told["rows"])
-                if row["kind"] == kind
-            ]
-            for kind in _TITLES
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        what = f"cannot be read ({type(error).__name__}: {error})"
-        raise DataError(Problem(str(path), what, fix="Do the study again.")) from None
     group = Markup('<h3>{}</h3><div class="whys">{}</div>')
     body = Markup("").join(
         group.format(_TITLES[kind], Markup("").join(found))
@@ -79,6 +65,18 @@ def explained_section(folder: Path) -> tuple[Section, ...]:
         "the world is so. The numbers are those of <code>explained.json</code>."
     )
     return (Section("explained", "Answers explained", lead, body=body, note=note),)
+
+
+def _blocks(told: Mapping[str, Any]) -> dict[str, list[Markup]]:
+    """The explained rows by kind."""
+    return {
+        kind: [
+            explanation_block(row, f"/rows/{place}")
+            for place, row in enumerate(told["rows"])
+            if row["kind"] == kind
+        ]
+        for kind in _TITLES
+    }
 
 
 def explanation_block(told: Mapping[str, Any], place: str = "") -> Markup:

@@ -5,9 +5,7 @@ colours for the same classes. Pictures are data within the page; nothing is load
 """
 
 import base64
-import binascii
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from transfuse.errors import DataError, Problem
 from transfuse.report.format import plain
 from transfuse.report.parts import Section
+from transfuse.report.stored import told_in
 
 __all__ = ["overlay_section"]
 
@@ -46,15 +44,8 @@ def overlay_section(folder: Path) -> tuple[Section, ...]:
     Raises:
         DataError: If the file is damaged.
     """
-    path = folder / _FILE
-    if not path.exists():
-        return ()
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return (_section(told),)
-    except (ValueError, KeyError, TypeError, IndexError, binascii.Error) as error:
-        what = f"cannot be read ({type(error).__name__}: {error})"
-        raise DataError(Problem(str(path), what, fix="Do the study again.")) from None
+    section = told_in(folder / _FILE, _section)
+    return () if section is None else (section,)
 
 
 def _section(told: Mapping[str, Any]) -> Section:

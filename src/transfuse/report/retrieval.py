@@ -1,17 +1,15 @@
 """What captions and pictures find: a section of a report, with the pictures in the page."""
 
 import base64
-import binascii
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from transfuse.errors import DataError, Problem
 from transfuse.report.format import plain
 from transfuse.report.parts import Section, key
+from transfuse.report.stored import told_in
 
 __all__ = ["retrieval_section"]
 
@@ -30,14 +28,8 @@ def retrieval_section(folder: Path) -> tuple[Section, ...]:
     Raises:
         DataError: If the file is damaged.
     """
-    path = folder / _FILE
-    if not path.exists():
-        return ()
-    try:
-        return (_section(json.loads(path.read_text(encoding="utf-8"))),)
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        what = f"cannot be read ({type(error).__name__}: {error})"
-        raise DataError(Problem(str(path), what, fix="Do the study again.")) from None
+    section = told_in(folder / _FILE, _section)
+    return () if section is None else (section,)
 
 
 def _section(told: Mapping[str, Any]) -> Section:

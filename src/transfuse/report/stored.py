@@ -2,14 +2,17 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from transfuse.errors import DataError, Problem
 from transfuse.report.format import plain
 
-__all__ = ["Row", "load_rows", "load_study"]
+__all__ = ["Row", "load_rows", "load_study", "told_in"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +110,23 @@ def _row(names: list[str], values: tuple[Any, ...]) -> Row:
         else:
             given[name] = plain(value)
     return Row(**given)
+
+
+def told_in(path: Path, read: Callable[[Any], T]) -> T | None:
+    """What is made of a JSON file that a study may have written; None where it has not.
+
+    Args:
+        path: The file.
+        read: Makes something of its content.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return read(json.loads(path.read_text(encoding="utf-8")))
+    # Damaged pictures within the file are a ValueError too.
+    except (ValueError, LookupError, TypeError) as error:
+        what = f"cannot be read ({type(error).__name__}: {error})"
+        raise DataError(Problem(str(path), what, fix="Do the study again.")) from None

@@ -145,11 +145,12 @@ class Task(ABC):
         """
         return encoder
 
-    def head(self, encoder: Encoder, dropout: float, seed: int) -> Head | None:
+    def head(self, encoder: Encoder, dim: int, dropout: float, seed: int) -> Head | None:
         """A fresh head of the task's own. Default: None, a linear layer or the architecture's head.
 
         Args:
             encoder: What `viewed` gave.
+            dim: Length of the vector that heads read, the encoder's or that of a fusion.
             dropout: Share of a vector's entries dropped in training.
             seed: Seed of the weights.
         """

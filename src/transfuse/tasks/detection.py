@@ -109,7 +109,7 @@ class Detection(Task):
         if unknown:
             raise unknown_labels(unknown, self.labels, where)
 
-    def head(self, encoder: Encoder, dropout: float, seed: int) -> Head:
+    def head(self, encoder: Encoder, dim: int, dropout: float, seed: int) -> Head:
         """Queries over the maps of a `Pyramid`; see `DetectionHead`."""
         return DetectionHead(
             levels_of(encoder),

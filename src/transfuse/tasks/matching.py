@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from transfuse.data import Role, Table
 from transfuse.errors import DataError, Problem
+from transfuse.models import Encoder, Head, PairHead
 from transfuse.tasks.base import Task, weighted_mean
 from transfuse.tasks.contrast import pair_losses
 
@@ -131,6 +132,10 @@ class Matching(Task):
     def answered(self, table: Table) -> bool:
         """Whether it has a text and something beside it; groups are not needed."""
         return table.schema.has(Role.TEXT) and len(table.reads) > 1
+
+    def head(self, encoder: Encoder, dim: int, dropout: float, seed: int) -> Head:
+        """The two vectors as the towers made them."""
+        return PairHead(dim)
 
     def fit(self, values: Sequence[Any], where: str) -> Self:
         """Nothing is read from the items but that there are several.

@@ -82,7 +82,7 @@ class Segmentation(Task):
         """The class of each cell, uint8 [n, grid * grid]; see `encode_masks`."""
         return encode_masks(values, len(self.labels), self.grid, where)
 
-    def head(self, encoder: Encoder, dropout: float, seed: int) -> Head:
+    def head(self, encoder: Encoder, dim: int, dropout: float, seed: int) -> Head:
         """One small network for every place of a `Pyramid`; see `SegmentationHead`."""
         return SegmentationHead(
             levels_of(encoder), self.labels, self.grid, width=self.width, dropout=dropout, seed=seed

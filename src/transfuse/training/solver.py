@@ -1,6 +1,7 @@
 """The exact way to fit a probe: full-batch L-BFGS over features that are already there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -50,73 +51,71 @@ def solve(
         np.mean([batch["pooled"].float().square().sum(1).mean() for batch in batches.values()])
     )
     matrices = [weight for weight in parameters if weight.ndim > 1]
-    heads = _linear_heads(module, parameters)
-    features = torch.cat([batch["pooled"].float() for batch in batches.values()])
-    middle = features.mean(0)
-    size = float((features - middle).square().sum(1).mean().sqrt()) or 1.0
-    if heads:
-        # Features far from 0 make a long narrow valley of the loss, and short ones a flat one. The
-        # heads can take up mean and size, so that the solution is the same, and it is found in a
-        # tenth of the steps.
-        batches = {
-            name: {**batch, "pooled": (batch["pooled"].float() - middle) / size}
-            for name, batch in batches.items()
-        }
-        _enter(heads, middle, size)
+    with _conditioned(module, batches, parameters) as (batches, size):
         scale /= size**2
 
-    def value_and_gradient(
-        vector: NDArray[np.float64],
-    ) -> tuple[float, NDArray[np.float64]]:
-        vector_to_parameters(torch.from_numpy(vector).float(), parameters)
-        losses = module(batches, 0.0)
-        weights = module.weights(losses, 0.0)
-        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        total = total + penalty / 2 * scale * sum(weight.square().sum() for weight in matrices)
-        gradients = torch.autograd.grad(total, parameters)
-        return total.item(), parameters_to_vector(gradients).double().numpy()
+        def value_and_gradient(
+            vector: NDArray[np.float64],
+        ) -> tuple[float, NDArray[np.float64]]:
+            vector_to_parameters(torch.from_numpy(vector).float(), parameters)
+            losses = module(batches, 0.0)
+            weights = module.weights(losses, 0.0)
+            total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+            total = total + penalty / 2 * scale * sum(weight.square().sum() for weight in matrices)
+            gradients = torch.autograd.grad(total, parameters)
+            return total.item(), parameters_to_vector(gradients).double().numpy()
 
-    threads = torch.get_num_threads()
-    rows = sum(len(batch["pooled"]) for batch in batches.values())
-    if rows < _MANY_ROWS:
-        # Handing products this small to other threads takes longer than computing them.
-        torch.set_num_threads(1)
-    start = parameters_to_vector(parameters).detach() * (1.0 if warm else 0.0)
-    found = minimize(
-        value_and_gradient,
-        start.double().numpy(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 500, "gtol": 1e-5},
-    )
-    torch.set_num_threads(threads)
-    vector_to_parameters(torch.from_numpy(found.x).float(), parameters)
-    if heads:
-        _leave(heads, middle, size)
+        threads = torch.get_num_threads()
+        rows = sum(len(batch["pooled"]) for batch in batches.values())
+        if rows < _MANY_ROWS:
+            # Handing products this small to other threads takes longer than computing them.
+            torch.set_num_threads(1)
+        start = parameters_to_vector(parameters).detach() * (1.0 if warm else 0.0)
+        found = minimize(
+            value_and_gradient,
+            start.double().numpy(),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 500, "gtol": 1e-5},
+        )
+        torch.set_num_threads(threads)
+        vector_to_parameters(torch.from_numpy(found.x).float(), parameters)
     return float(found.fun)
 
 
-def _linear_heads(module: TrainModule, parameters: Sequence[nn.Parameter]) -> list[nn.Linear]:
-    """The linear heads that move, if nothing else does and each has a bias; else none."""
+@contextmanager
+def _conditioned(
+    module: TrainModule, batches: Mapping[str, Batch], parameters: Sequence[nn.Parameter]
+) -> Iterator[tuple[Mapping[str, Batch], float]]:
+    """The same problem on features around 0 and of size 1, and the size that they had.
+
+    Features far from 0 make a long narrow valley of the loss, and short ones a flat one. Linear
+    heads can take up mean and size, so that the solution is the same; before and after they answer
+    the features as they are. Where other parameters move, nothing is changed.
+    """
     heads = [head.linear for head in module.network.heads.values() if isinstance(head, Head)]
     moving = {id(weight) for weight in parameters}
     linear = [each for each in heads if each is not None and id(each.weight) in moving]
     held = {id(weight) for each in linear for weight in each.parameters()}
-    return linear if held == moving and all(each.bias is not None for each in linear) else []
-
-
-def _enter(heads: Sequence[nn.Linear], middle: torch.Tensor, size: float) -> None:
-    """Makes heads answer features from which `middle` was taken, divided by `size`, as before."""
+    if held != moving or any(each.bias is None for each in linear):
+        yield batches, 1.0
+        return
+    features = torch.cat([batch["pooled"].float() for batch in batches.values()])
+    middle = features.mean(0)
+    size = float((features - middle).square().sum(1).mean().sqrt()) or 1.0
     with torch.no_grad():
-        for head in heads:
+        for head in linear:
             head.bias.add_(head.weight @ middle.to(head.weight.dtype))
             head.weight.mul_(size)
-
-
-def _leave(heads: Sequence[nn.Linear], middle: torch.Tensor, size: float) -> None:
-    """Undoes `_enter`."""
+    yield (
+        {
+            name: {**batch, "pooled": (batch["pooled"].float() - middle) / size}
+            for name, batch in batches.items()
+        },
+        size,
+    )
     with torch.no_grad():
-        for head in heads:
+        for head in linear:
             head.weight.div_(size)
             head.bias.sub_(head.weight @ middle.to(head.weight.dtype))
 

@@ -5,6 +5,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,15 +78,12 @@ def after_training(
             )
         )
     if folder is None:
-        own = tempfile.TemporaryDirectory(prefix="transfuse-")
-        try:
-            made = _made(outcome, workspace, Path(own.name), callbacks)
-        except BaseException:
-            own.cleanup()
-            raise
-        # The model may still read from there: the folder goes when the model does.
-        weakref.finalize(made.trained, own.cleanup)
-        return made
+        with ExitStack() as own:
+            scratch = Path(own.enter_context(tempfile.TemporaryDirectory(prefix="transfuse-")))
+            made = _made(outcome, workspace, scratch, callbacks)
+            # The model may still read from there: the folder goes when the model does.
+            weakref.finalize(made.trained, own.pop_all().close)
+            return made
     scratch = folder / THEN
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)

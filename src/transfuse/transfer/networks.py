@@ -7,12 +7,12 @@ from torch import nn
 
 from transfuse.data import Role
 from transfuse.models import (
+    Encoder,
     Engine,
     Fusion,
     Head,
     LinearHead,
     Network,
-    PairHead,
     ProblemType,
     Shape,
     Store,
@@ -82,8 +82,7 @@ def open_network(
             if isinstance(module, nn.Dropout):
                 module.p = model.encoder_dropout
     for name, other in others:
-        own = other.head(network.encoder, model.dropout, seed)
-        network.heads[name] = own or _head(network.dim, model, other, seed)
+        network.heads[name] = _head(network.encoder, network.dim, model, other, seed)
     return network
 
 
@@ -119,7 +118,7 @@ def open_for_tasks(
         shared = None if fusion is None else fusion.build(encoder.dim, tuple(heads), seed)
         width = encoder.dim if fusion is None else fusion.width or encoder.dim
     # A native head cannot be one of several: it is the whole architecture's.
-    linear = {name: _head(width, model, task, seed) for name, task in heads.items()}
+    linear = {name: _head(encoder, width, model, task, seed) for name, task in heads.items()}
     return Network({column: encoder}, linear, shared).eval()
 
 
@@ -131,7 +130,7 @@ def _pretrained(
         return whole
     network = _classifier(model, head, task, seed, reads)
     encoder = task.viewed(network.encoder)
-    own = task.head(encoder, model.dropout, seed)
+    own = task.head(encoder, encoder.dim, model.dropout, seed)
     if own is not None:
         (column,) = network.encoders
         network = Network({column: encoder}, {head: own}).eval()
@@ -219,19 +218,21 @@ def _static(model: Static, head: str, task: Task, seed: int, material: Material)
         weighting=model.weighting,
         max_length=model.max_length,
     )
-    return Network.for_text(encoder, {head: _head(model.dim, model, task, seed)}).eval()
+    return Network.for_text(encoder, {head: _head(encoder, model.dim, model, task, seed)}).eval()
 
 
 def _columns(model: Columns, head: str, task: Task, seed: int, material: Material) -> Network:
     encoder = open_columns(model, material.field_rows)
     fusion = model.fused_by.build(encoder.columns, seed)
-    heads = {head: _head(fusion.dim, model, task, seed)}
+    heads = {head: _head(encoder, fusion.dim, model, task, seed)}
     return Network({"columns": encoder}, heads, fusion).eval()
 
 
-def _head(dim: int, model: Neural, task: Task, seed: int) -> Head:
-    if task.kind == "matching":
-        return PairHead(dim)
+def _head(encoder: Encoder, dim: int, model: Neural, task: Task, seed: int) -> Head:
+    """The task's own head, or else a linear one."""
+    own = task.head(encoder, dim, model.dropout, seed)
+    if own is not None:
+        return own
     return LinearHead(
         dim,
         task.outputs,

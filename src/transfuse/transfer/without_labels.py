@@ -56,9 +56,11 @@ def zero_shot(plan: Plan, options: ZeroShot, workspace: Workspace) -> Trained:
     texts = label_texts(options, task.labels)
     rows = workspace.prepared.domain("unlabelled").parts.train
     if options.entails is not None:
-        return _entailing(plan, options, workspace, texts, rows)
+        entailing = EntailmentModel.open(options.entails, texts, options.max_length)
+        return _answering(entailing, _CALIBRATED_ON, plan, options, workspace, rows)
     if options.pairs is not None:
-        return _comparing(plan, options, workspace, texts, rows)
+        comparing = TextLabels.of(open_pairs(options.pairs), texts, options.scale)
+        return _answering(comparing, _COMPARED_ON, plan, options, workspace, rows)
     network = _plain_network(options, workspace)
     head = network.heads["target"]
     assert isinstance(head, LinearHead)
@@ -115,37 +117,21 @@ class TrainedAnswerer(Trained):
         return self._model.scores(rows)
 
 
-def _entailing(
+def _answering(
+    model: EntailmentModel | TextLabels,
+    most: int,
     plan: Plan,
     options: ZeroShot,
     workspace: Workspace,
-    texts: Sequence[Sequence[str]],
     rows: NDArray[np.int64],
 ) -> TrainedAnswerer:
-    assert options.entails is not None
-    model = EntailmentModel.open(options.entails, texts, options.max_length)
-    if options.calibrate:
-        rng = np.random.default_rng(seed_for(plan.seed, "calibration"))
-        some = np.sort(rng.permutation(rows)[:_CALIBRATED_ON])
-        model = model.calibrated(workspace.prepared.domain("unlabelled").table.take(some).texts())
-    return TrainedAnswerer(model, workspace)
-
-
-def _comparing(
-    plan: Plan,
-    options: ZeroShot,
-    workspace: Workspace,
-    texts: Sequence[Sequence[str]],
-    rows: NDArray[np.int64],
-) -> TrainedAnswerer:
-    assert options.pairs is not None
-    model = TextLabels.of(open_pairs(options.pairs), texts, options.scale)
-    if options.calibrate:
-        rng = np.random.default_rng(seed_for(plan.seed, "calibration"))
-        some = np.sort(rng.permutation(rows)[:_COMPARED_ON])
-        table = workspace.prepared.domain("unlabelled").table.take(some)
-        model = model.calibrated(table.inputs(model.reads))
-    return TrainedAnswerer(model, workspace)
+    """The model, calibrated on so many of the rows without labels if that is asked for."""
+    if not options.calibrate:
+        return TrainedAnswerer(model, workspace)
+    rng = np.random.default_rng(seed_for(plan.seed, "calibration"))
+    some = np.sort(rng.permutation(rows)[:most])
+    table = workspace.prepared.domain("unlabelled").table.take(some)
+    return TrainedAnswerer(model.calibrated(table.inputs(model.reads)), workspace)
 
 
 def _plain_network(options: ZeroShot, workspace: Workspace) -> Network:

@@ -5,7 +5,7 @@ from transfuse.data.images.check import check_pictures, looked_at
 from transfuse.data.images.decode import MOST_PIXELS, decode, decode_all
 from transfuse.data.images.facts import PictureFacts, picture_facts
 from transfuse.data.images.near import NearPictures, near_pairs, sketch_all
-from transfuse.data.images.pictures import Picture, Pictures, picture_keys, pictures_of
+from transfuse.data.images.pictures import Picture, Pictures, pictures_of
 from transfuse.data.images.sheet import pair_sheet, strip
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "near_pairs",
     "pair_sheet",
     "picture_facts",
-    "picture_keys",
     "picture_size",
     "pictures_of",
     "sketch_all",

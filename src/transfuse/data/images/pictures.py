@@ -1,18 +1,14 @@
 """Pictures as rows of a table: where each one is, read only when it is asked for."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import datasets
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from transfuse.data.blobs import Blob, Blobs, in_threads
+from transfuse.data.blobs import Blob, Blobs
 
-__all__ = ["Picture", "Pictures", "picture_keys", "pictures_of"]
+__all__ = ["Picture", "Pictures", "pictures_of"]
 
 
 @dataclass(frozen=True)
@@ -51,22 +47,3 @@ def pictures_of(
         DataError: If the column holds no pictures.
     """
     return Pictures(column, where=where)
-
-
-def picture_keys(pictures: Sequence[Picture | None]) -> npt.NDArray[Any]:
-    """A key of each picture's content: 16 bytes that are equal for files of equal bytes.
-
-    The files are read in threads, some at a time, and not kept.
-
-    Args:
-        pictures: The pictures; a missing one has the key of no bytes.
-
-    Returns:
-        BLAKE2b hashes, S16 [rows].
-
-    Raises:
-        DataError: If a file cannot be read.
-    """
-    absent = blake2b(digest_size=16).digest()
-    found = in_threads(lambda one: absent if one is None else one.key, pictures)
-    return np.fromiter(found, "S16", len(pictures))

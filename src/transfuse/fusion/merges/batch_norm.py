@@ -8,9 +8,9 @@ can even make a variance negative, and averages of them collapse the variance of
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from transfuse.models.images.batch_norm import measure, normalisers
 
 __all__ = ["has_batch_norm", "recalibrate"]
 
@@ -23,7 +23,7 @@ def has_batch_norm(module: nn.Module) -> bool:
     Args:
         module: The module.
     """
-    return any(_measures(part) for part in module.modules())
+    return bool(normalisers(module))
 
 
 def recalibrate(module: nn.Module, batches: Iterable[B], run: Callable[[B], object]) -> int:
@@ -40,25 +40,6 @@ def recalibrate(module: nn.Module, batches: Iterable[B], run: Callable[[B], obje
     Returns:
         The number of layers that were measured.
     """
-    layers = [part for part in module.modules() if isinstance(part, _BatchNorm) and _measures(part)]
-    modes = [(part, part.training) for part in module.modules()]
-    momenta = [layer.momentum for layer in layers]
-    module.eval()
-    try:
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # torch's word for the plain mean over all batches
-            layer.train()
-        with torch.no_grad():
-            for batch in batches if layers else ():
-                run(batch)
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-        for part, training in modes:
-            part.training = training
+    layers = normalisers(module)
+    measure(module, layers, batches, run)
     return len(layers)
-
-
-def _measures(part: nn.Module) -> bool:
-    return isinstance(part, _BatchNorm) and part.track_running_stats

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from transfuse.models.columns.attending import Block
-from transfuse.models.columns.base import ColumnFusion, Sequences, check_heads
+from transfuse.models.columns.base import ColumnFusion, Sequences, check_blocks
 from transfuse.models.columns.concat import SideBySide
 
 __all__ = ["Attention"]
@@ -32,9 +32,7 @@ class Attention(ColumnFusion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_heads(self.width, self.heads)
-        if self.layers < 1:
-            raise ValueError("layers is at least 1")
+        check_blocks(self.width, self.heads, self.layers)
 
     def body(self, names: Sequence[str]) -> nn.Module:
         """See `ColumnFusion.body`."""

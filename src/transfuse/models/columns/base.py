@@ -19,7 +19,7 @@ from transfuse.models.columns.entrance import entrance
 from transfuse.models.encoder import Encoded
 from transfuse.models.source import seeded
 
-__all__ = ["Column", "ColumnFusion", "FusedColumns", "Sequences", "Vectors", "check_heads"]
+__all__ = ["Column", "ColumnFusion", "FusedColumns", "Sequences", "Vectors", "check_blocks"]
 
 Vectors = dict[str, torch.Tensor]
 """One vector for each row, [n, width], by column."""
@@ -177,15 +177,18 @@ class ColumnFusion(ABC):
         """
 
 
-def check_heads(width: int, heads: int) -> None:
-    """Refuse attention heads that do not divide the width.
+def check_blocks(width: int, heads: int, layers: int) -> None:
+    """Refuse attention heads that do not divide the width, and no layer at all.
 
     Args:
         width: Length of the vectors.
         heads: Number of heads.
+        layers: Number of layers.
 
     Raises:
-        ValueError: If they do not.
+        ValueError: If they cannot be.
     """
     if heads < 1 or width % heads:
         raise ValueError(f"heads is a divisor of width, which is {width}")
+    if layers < 1:
+        raise ValueError("layers is at least 1")

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from transfuse.models.anatomy import evaluating
+from transfuse.models.anatomy import evaluating, size_of, units_of
 
 __all__ = ["ImageAnatomy", "StandIn", "examine_images", "run_images", "tensors_in"]
 
@@ -119,7 +119,7 @@ def examine_images(backbone: nn.Module, size: int, *, trained_size: int | None) 
     start = watched.order[id(blocks[0])] if blocks else -1
     before: list[nn.Module] = []
     after: list[nn.Module] = []
-    for unit in _units(backbone, blocks):
+    for unit in units_of(backbone, blocks):
         times = [watched.order[id(part)] for part in unit.modules() if id(part) in watched.order]
         (after if blocks and times and min(times) > start else before).append(unit)
     entering = [next(tensors_in(watched.inputs[id(block)])) for block in blocks]
@@ -186,11 +186,11 @@ class _Watched:
             for module in self._backbone.modules()
             if isinstance(module, nn.ModuleList | nn.Sequential)
             and len(module) > 1
-            and _size(module)
+            and size_of(module)
             and self._in_a_row(tuple(module))
         ]
         # The first of several with all parameters in common is the outermost.
-        longest = max(rows, key=_size, default=None)
+        longest = max(rows, key=size_of, default=None)
         return () if longest is None else tuple(longest.children())
 
     def _in_a_row(self, members: tuple[nn.Module, ...]) -> bool:
@@ -245,25 +245,3 @@ def _emptied(value: Any, rows: int) -> Any:
     if isinstance(value, list | tuple):
         return type(value)([_emptied(each, rows) for each in value])
     return value
-
-
-def _units(backbone: nn.Module, blocks: tuple[nn.Module, ...]) -> list[nn.Module]:
-    """The largest modules with parameters that contain no block and are inside none."""
-    inside = {id(block) for block in blocks}
-    units: list[nn.Module] = []
-
-    def visit(module: nn.Module) -> None:
-        for child in module.children():
-            if id(child) in inside:
-                continue
-            if any(id(part) in inside for part in child.modules()):
-                visit(child)
-            elif _size(child):
-                units.append(child)
-
-    visit(backbone)
-    return units
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from transformers import AutoModel
 
 from transfuse.data.schema import Role
 from transfuse.models.anatomy import evaluating
+from transfuse.models.attention import attention_of, switch_attention
 from transfuse.models.backbone import pooler_options
 from transfuse.models.copies import Held, copied_as
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
@@ -227,16 +228,7 @@ class ImageEncoder(Encoder):
 
     def set_attention(self, attention: str) -> bool:
         """See `Encoder.set_attention`; a backbone without attention has nothing to switch."""
-        if attention == self.attention:
-            return True
-        backbone = cast(Any, self.backbone)
-        try:
-            backbone.get_correct_attn_implementation(attention)
-        except (AttributeError, ValueError):
-            return False
-        with quiet_loading():
-            backbone.set_attn_implementation(attention)
-        return self.attention == attention
+        return switch_attention(self.backbone, attention)
 
     def suited(self, engine: Engine) -> Engine:
         """See `Encoder.suited`; plain numbers where convolutions read channels one by one.
@@ -250,7 +242,7 @@ class ImageEncoder(Encoder):
     @property
     def attention(self) -> str:
         """How attention is computed now; see `TextEncoder.attention`."""
-        return str(getattr(self.config, "_attn_implementation", None) or "eager")
+        return attention_of(self.backbone)
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """See `Encoder.copied_as`; BatchNorm is folded into the convolutions before it.

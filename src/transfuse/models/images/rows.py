@@ -9,10 +9,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from transfuse.data.blobs import in_threads
+from transfuse.data.blobs import in_threads, keys_of
 from transfuse.data.images.augment import Varied
 from transfuse.data.images.decode import decode
-from transfuse.data.images.pictures import Picture, Pictures, picture_keys
+from transfuse.data.images.pictures import Picture, Pictures
 from transfuse.errors import DataError, Problem
 
 __all__ = ["WaitingPictures", "pixels_of"]
@@ -60,7 +60,7 @@ class WaitingPictures:
         keys: Callable[[], Any] | None = getattr(self.pictures, "keys", None)
         if keys is not None:
             return np.asarray(keys())
-        return picture_keys([_with_key(picture) for picture in self.pictures])
+        return keys_of([_with_key(picture) for picture in self.pictures])
 
 
 def pixels_of(
