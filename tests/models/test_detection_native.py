@@ -1,6 +1,7 @@
 """Detectors and segmenters of transformers as an encoder and their own head."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 import transformers
 
 from transfuse.errors import ModelError
-from transfuse.models import load_network, save_network
+from transfuse.models import Network, load_network, save_network
 from transfuse.models.scenes import NativePlacesHead, native_scenes
 from transfuse.tasks import Detection, Segmentation
 
@@ -21,7 +22,29 @@ _RESNET = transformers.ResNetConfig(
     layer_type="basic",
     out_features=["stage4"],
 )
-_SMALL = {
+_HYBRID = {
+    "backbone_config": transformers.RTDetrResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 8, 16, 16],
+        depths=[1, 1, 1, 1],
+        layer_type="basic",
+        out_features=["stage2", "stage3", "stage4"],
+    ),
+    "use_pretrained_backbone": False,
+    "encoder_hidden_dim": 32,
+    "encoder_in_channels": [8, 16, 16],
+    "encoder_ffn_dim": 32,
+    "encoder_attention_heads": 2,
+    "hidden_expansion": 0.5,
+    "d_model": 32,
+    "decoder_in_channels": [32, 32, 32],
+    "decoder_ffn_dim": 32,
+    "decoder_attention_heads": 2,
+    "decoder_layers": 2,
+    "num_queries": 7,
+    "num_denoising": 0,
+}
+_SMALL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "yolos": (
         "YolosForObjectDetection",
         "YolosConfig",
@@ -52,6 +75,13 @@ _SMALL = {
             "num_queries": 7,
         },
     ),
+    "rt-detr": ("RTDetrForObjectDetection", "RTDetrConfig", _HYBRID),
+    "rt-detr-v2": (
+        "RTDetrV2ForObjectDetection",
+        "RTDetrV2Config",
+        # What other sizes are computed from in advance must not stand in the way.
+        _HYBRID | {"num_denoising": 5, "anchor_image_size": [32, 32]},
+    ),
     "segformer": (
         "SegformerForSemanticSegmentation",
         "SegformerConfig",
@@ -60,6 +90,29 @@ _SMALL = {
             "hidden_sizes": [8, 16, 24, 32],
             "num_attention_heads": [1, 1, 2, 2],
             "decoder_hidden_size": 16,
+        },
+    ),
+    "mask2former": (
+        "Mask2FormerForUniversalSegmentation",
+        "Mask2FormerConfig",
+        {
+            "backbone_config": transformers.SwinConfig(
+                embed_dim=8,
+                depths=[1, 1, 1, 1],
+                num_heads=[1, 1, 2, 2],
+                window_size=4,
+                image_size=64,
+                out_features=["stage1", "stage2", "stage3", "stage4"],
+            ),
+            "feature_size": 32,
+            "mask_feature_size": 32,
+            "hidden_dim": 32,
+            "encoder_feedforward_dim": 32,
+            "dim_feedforward": 32,
+            "encoder_layers": 1,
+            "decoder_layers": 2,
+            "num_attention_heads": 2,
+            "num_queries": 7,
         },
     ),
 }
@@ -85,7 +138,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def kind_of(name: str) -> Any:
-    return "segmentation" if name == "segformer" else "detection"
+    return "segmentation" if name in ("segformer", "mask2former") else "detection"
+
+
+def opened(folder: Path, name: str, *labels: str, grid: int = 16) -> Network:
+    network = native_scenes(folder, kind_of(name), labels or None, grid=grid, size=64)
+    assert network is not None
+    return network
 
 
 def whole(folder: Path, name: str) -> Any:
@@ -94,31 +153,39 @@ def whole(folder: Path, name: str) -> Any:
 
 @pytest.mark.parametrize("name", list(_SMALL))
 def test_the_parts_answer_as_the_whole(folders: dict[str, Path], name: str) -> None:
-    network = native_scenes(folders[name], kind_of(name), grid=16, size=64)
-    assert network is not None
+    network = opened(folders[name], name)
     head = network.heads["target"]
     assert head.labels == tuple(LABELS.values())
     batch = network.encoder.probe_batch()
+    plain = whole(folders[name], name)
+    plain.config.anchor_image_size = None
     with torch.no_grad():
         ours = network(batch).logits["target"]
-        pixels = network.encoder.inner if kind_of(name) == "segmentation" else network.encoder
-        theirs = whole(folders[name], name)(pixels._ready(batch["pixels"]))
+        pixels = network.encoder.inner if name == "segformer" else network.encoder
+        theirs = plain(pixels._ready(batch["pixels"]))
     assert ours.shape == (3, head.outputs)
     if name == "segformer":
         assert torch.allclose(theirs.logits.flatten(1), ours, atol=1e-4)
         return
-    task = Detection(labels=tuple(LABELS.values()))
-    scores = task.scores(ours)
-    assert torch.allclose(theirs.pred_boxes, scores[..., -4:], atol=1e-4)
-    assert torch.allclose(theirs.logits.softmax(-1), scores[..., :-4], atol=1e-4)
+    if name == "mask2former":
+        masks = theirs.masks_queries_logits.sigmoid()
+        shares = theirs.class_queries_logits.softmax(-1)[..., :-1]
+        scores = torch.einsum("nqc,nqyx->ncyx", shares, masks)
+        assert torch.allclose(scores.flatten(1), ours.exp(), atol=1e-4)
+        return
+    said = ours.unflatten(1, (-1, len(LABELS) + 5))
+    assert torch.allclose(theirs.pred_boxes, said[..., -4:].sigmoid(), atol=1e-4)
+    classes = theirs.logits.shape[-1]
+    assert torch.allclose(theirs.logits, said[..., :classes], atol=1e-4)
+    # RT-DETR has no class for nothing: none stands against its classes at 0.
+    assert not said[..., classes:-4].any()
 
 
 @pytest.mark.parametrize("name", list(_SMALL))
 def test_a_saved_folder_opens_in_plain_transformers(
     folders: dict[str, Path], name: str, tmp_path: Path
 ) -> None:
-    network = native_scenes(folders[name], kind_of(name), ("one", "two"), grid=16, size=64)
-    assert network is not None
+    network = opened(folders[name], name, "one", "two")
     batch = network.encoder.probe_batch()
     save_network(network, tmp_path)
     again = load_network(tmp_path)
@@ -126,32 +193,52 @@ def test_a_saved_folder_opens_in_plain_transformers(
         first, second = (each(batch).logits["target"] for each in (network, again))
     assert torch.allclose(first, second, atol=1e-5)
     assert whole(tmp_path, name).config.id2label == {0: "one", 1: "two"}
+    # In 16 bits whatever needs 32 keeps them.
+    with torch.no_grad():
+        rounded = again.copied_as(torch.bfloat16)(batch).logits["target"]
+    assert torch.allclose(first.exp(), rounded.float().exp(), rtol=0.1, atol=0.1)
 
 
 @pytest.mark.parametrize("name", list(_SMALL))
 def test_all_of_it_learns_and_starts_anew(folders: dict[str, Path], name: str) -> None:
-    network = native_scenes(folders[name], kind_of(name), ("one", "two"), grid=8, size=64)
-    assert network is not None
+    network = opened(folders[name], name, "one", "two", grid=8).train()
     batch = network.encoder.probe_batch()
-    logits = network(batch).logits["target"]
     task: Any
-    if name == "segformer":
+    if kind_of(name) == "segmentation":
         task = Segmentation(labels=("one", "two"), grid=8)
-        targets = torch.randint(0, 2, (3, 64), dtype=torch.uint8)
+        targets = torch.arange(3 * 64).reshape(3, 64) // 4 % 2
     else:
         task = Detection(labels=("one", "two"))
         targets = torch.tensor([[[0, 0.5, 0.5, 0.2, 0.3]]] * 3)
-    task.loss(logits, targets).backward()
-    moved = [weight.grad for weight in network.parameters() if weight.grad is not None]
-    assert sum(bool(each.any()) for each in moved) > 0.8 * len(list(network.parameters()))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    losses, moved = [], set()
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = task.loss(network(batch).logits["target"], targets)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        known = network.named_parameters()
+        moved |= {each for each, weight in known if weight.grad is not None and weight.grad.any()}
+    assert losses[-1] < 0.95 * losses[0]
+    assert len(moved) > 0.8 * len(list(network.parameters()))
     head = network.heads["target"]
     assert isinstance(head, NativePlacesHead)
-    before = {name: value.clone() for name, value in head.state_dict().items()}
-    head.reset(1)
-    changed = {name: value.clone() for name, value in head.state_dict().items()}
-    assert any(not torch.equal(before[name], changed[name]) for name in before)
-    head.reset(1)
-    assert all(torch.equal(value, changed[name]) for name, value in head.state_dict().items())
+    for part, again in ((head, head.reset), (network.encoder, network.encoder.reset)):
+        before = {name: value.clone() for name, value in part.state_dict().items()}
+        again(1)
+        changed = {name: value.clone() for name, value in part.state_dict().items()}
+        assert any(not torch.equal(before[name], changed[name]) for name in before)
+        again(1)
+        assert all(torch.equal(value, changed[name]) for name, value in part.state_dict().items())
+
+
+def test_too_few_places_for_the_queries_are_named(folders: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders["rt-detr"], tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_queries": 85}))
+    with pytest.raises(ModelError, match="have 84 places"):
+        native_scenes(tmp_path, "detection", size=64)
 
 
 def test_models_without_such_a_head_are_left_to_others(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from transfuse.data import Preprocessed, evaluation_batches
 from transfuse.models import (
     Batch,
     Engine,
-    LinearHead,
     Network,
     TextEncoder,
     load_network,
@@ -83,12 +82,9 @@ class DynamicModel(Answerer):
 
     @cached_property
     def _ready(self) -> "tuple[Engine, DynamicModel]":
-        """The arithmetic, and the model in its number type; heads stay in 32 bits."""
+        """The arithmetic, and the model in its number type."""
         engine = self.engine or probe_engine()
         network = self.network.copied_as(engine.dtype)
-        for name, head in self.network.copied_as(torch.float32).heads.items():
-            if isinstance(head, LinearHead):
-                network.heads[name] = head
         types = {name: value.dtype for name, value in network.named_parameters()}
         deltas = tuple(
             {name: value.to(types[name]) for name, value in delta.items()} for delta in self.deltas

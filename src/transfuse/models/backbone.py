@@ -9,7 +9,7 @@ from transformers import MODEL_MAPPING, AutoModel
 __all__ = ["backbone_from_config", "encoder_part", "pooler_options"]
 
 
-def pooler_options(config: Any, pooler: bool) -> dict[str, bool]:
+def pooler_options(config: Any, pooler: bool) -> dict[str, Any]:
     """The keyword that leaves a pooler out, for architectures that know one.
 
     A pooler that nobody reads has parameters that never get a gradient, which distributed

@@ -36,9 +36,12 @@ class Head(nn.Module, ABC):
         labels: Name of each output; None where nobody named them.
         problem_type: What the logits are, in transformers' words; None where nobody said.
         deep: Whether it is a network of its own, for which a linear layer's rate is too high.
+        exact: Whether it stays in 32 bits where the encoder is in 16, since it costs nothing
+            beside it and its answers would be coarse, or since it does not run in 16.
     """
 
     deep: bool = False
+    exact: bool = False
     outputs: int
     labels: tuple[str, ...] | None
     problem_type: ProblemType | None
@@ -87,6 +90,8 @@ class LinearHead(Head):
     Raises:
         ValueError: If there are not as many labels as outputs.
     """
+
+    exact = True
 
     def __init__(
         self,

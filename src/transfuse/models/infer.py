@@ -9,7 +9,6 @@ from transfuse.data import evaluation_batches
 from transfuse.models.ahead import ahead
 from transfuse.models.engine import Engine
 from transfuse.models.feed import Feed
-from transfuse.models.heads import LinearHead
 from transfuse.models.network import Network, Outputs
 
 __all__ = ["Inference"]
@@ -35,12 +34,8 @@ class Inference:
     @cached_property
     def _whole(self) -> Network:
         whole = self._source.copied_as(self._engine.dtype)
+        # It costs nothing beside the encoder, and in 16 bits its answers would be coarse.
         whole.fusion = self._heads.fusion
-        for name, head in self._heads.heads.items():
-            if isinstance(head, LinearHead):
-                # It and the fusion cost nothing beside the encoder, and in 16 bits their answers
-                # would be coarse.
-                whole.heads[name] = head
         return whole
 
     @cached_property

@@ -179,14 +179,21 @@ class Network(nn.Module):
         """A copy for inference whose parameters have another number type.
 
         Args:
-            dtype: The number type, for instance `torch.bfloat16`.
+            dtype: The number type, for instance `torch.bfloat16`; an `exact` head stays in 32 bits.
 
         Returns:
             A copy in evaluation mode without gradients. Parameters that have the type already
             share their memory with it.
         """
-        encoders = [each for each in self.encoders.values() if isinstance(each, Encoder)]
-        return copied_as(self, dtype, {each: each.copied_as(dtype) for each in encoders})
+        made: dict[nn.Module, nn.Module] = {
+            each: each.copied_as(dtype)
+            for each in self.encoders.values()
+            if isinstance(each, Encoder)
+        }
+        for head in self.heads.values():
+            if isinstance(head, Head) and head.exact:
+                made[head] = copied_as(head, torch.float32)
+        return copied_as(self, dtype, made)
 
 
 def reads_pooled(encoder: Encoder, head: Head) -> bool:

@@ -103,7 +103,12 @@ def open_source(
 
 
 def pretrained(
-    kind: Any, source: Source, *, seed: int = 0, **options: Any
+    kind: Any,
+    source: Source,
+    *,
+    seed: int = 0,
+    may_lack: tuple[str, ...] = (),
+    **options: Any,
 ) -> tuple[Any, frozenset[str]]:
     """Reads a model's weights.
 
@@ -111,6 +116,8 @@ def pretrained(
         kind: A class with `from_pretrained`.
         source: The opened folder.
         seed: Seed for parameters that the folder does not hold, such as a new head's. Default 0.
+        may_lack: How names of the backbone's parameters begin that a new head brings with it.
+            Default: none.
         **options: Further keywords for `from_pretrained`.
 
     Returns:
@@ -137,7 +144,7 @@ def pretrained(
         for key in fresh
         if (is_backbone or key.startswith(prefix))
         # The decoder of an encoder-decoder is not used.
-        and not key.removeprefix(prefix).startswith(("pooler.", "decoder."))
+        and not key.removeprefix(prefix).startswith(("pooler.", "decoder.", *may_lack))
     )
     if lost:
         raise ModelError(

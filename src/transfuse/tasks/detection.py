@@ -16,6 +16,7 @@ from transfuse.models import Encoder, Head
 from transfuse.models.scenes import DetectionHead, Pyramid, levels_of, seeing_all
 from transfuse.tasks.base import Task, weighted_mean
 from transfuse.tasks.classification import class_names, unknown_labels
+from transfuse.tasks.scenes.answers import mean_over_answers
 from transfuse.tasks.scenes.matching import assigned, generalised_iou, match_costs
 from transfuse.tasks.scenes.targets import box_labels, encode_boxes
 
@@ -138,8 +139,18 @@ class Detection(Task):
         """DETR's: cross-entropy of all queries, and how far matched boxes are from the true ones.
 
         Boxes count by their number in the mean picture of the batch, so that a picture with many
-        of them weighs more, as in DETR.
+        of them weighs more, as in DETR. Of several answers each counts alike.
         """
+        options: dict[str, Any] = {"smoothing": smoothing, "gamma": gamma}
+        return weighted_mean(
+            mean_over_answers(logits, lambda one: self._losses(one, targets, **options)),
+            row_weights,
+        )
+
+    def _losses(
+        self, logits: torch.Tensor, targets: torch.Tensor, *, smoothing: float, gamma: float
+    ) -> torch.Tensor:
+        """The loss of each picture, [n]."""
         said, boxes = self._split(logits.float())
         real = targets[..., 0] >= 0
         matches = self._matches(said, boxes, targets, real)
@@ -159,7 +170,7 @@ class Detection(Task):
         apart = self.box_weight * (found - true).abs().sum(1)
         apart = apart + self.iou_weight * (1 - generalised_iou(found, true))
         usual = max(len(matches) / len(said), 1.0)
-        return weighted_mean(losses.index_add(0, rows, apart / usual), row_weights)
+        return losses.index_add(0, rows, apart / usual)
 
     @torch.no_grad()
     def _matches(

@@ -14,6 +14,7 @@ from transfuse.errors import DataError, Problem
 from transfuse.models import Encoder, Head
 from transfuse.models.scenes import Pyramid, SegmentationHead, levels_of, seeing_all
 from transfuse.tasks.base import Task, weighted_mean
+from transfuse.tasks.scenes.answers import mean_over_answers
 from transfuse.tasks.scenes.targets import UNLABELLED, decode_mask, encode_masks
 
 __all__ = ["Segmentation"]
@@ -102,7 +103,26 @@ class Segmentation(Task):
         weights: torch.Tensor | None = None,
         row_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Cross-entropy of the labelled cells, and 1 - Dice of the classes of each picture."""
+        """Cross-entropy of the labelled cells, and 1 - Dice of the classes of each picture.
+
+        Of several answers each counts alike.
+        """
+        options: dict[str, Any] = {"smoothing": smoothing, "gamma": gamma, "weights": weights}
+        return weighted_mean(
+            mean_over_answers(logits, lambda one: self._losses(one, targets, **options)),
+            row_weights,
+        )
+
+    def _losses(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        *,
+        smoothing: float,
+        gamma: float,
+        weights: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The loss of each picture, [n]."""
         said = logits.float().unflatten(1, (len(self.labels), -1))
         known = targets != UNLABELLED
         classes = torch.where(known, targets, 0).long()
@@ -116,7 +136,7 @@ class Segmentation(Task):
         rows = (losses * shares).sum(1) / shares.sum(1).clamp(min=1e-6)
         if self.dice:
             rows = rows + self.dice * _dice_loss(chances, classes, known)
-        return weighted_mean(rows, row_weights)
+        return rows
 
     def weights(self, targets: NDArray[Any]) -> NDArray[np.float32] | None:
         """By n / (classes * cells of the class); a class without cells weighs nothing."""

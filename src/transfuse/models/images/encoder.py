@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
-from typing import Any, Self
+from functools import cached_property, partial
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ from transfuse.models.images.batch_norm import (
     measure,
     normalisers,
 )
-from transfuse.models.images.inference import fold, suit
+from transfuse.models.images.inference import fold, runs, suit
 from transfuse.models.images.pooling import ImagePooling, pool_images
 from transfuse.models.images.processing import Processing
 from transfuse.models.images.resume import as_tokens, resuming_images, run_images_until
@@ -33,6 +33,8 @@ from transfuse.models.quiet import quiet_loading
 from transfuse.models.source import seeded
 
 __all__ = ["ImageEncoder"]
+
+Images = TypeVar("Images", bound="ImageEncoder")
 
 _PATCH = 16
 _PROBE_ROWS = 3
@@ -50,6 +52,8 @@ class ImageEncoder(Encoder):
             token, or the mean over the map.
         batch_norm: What becomes of BatchNorm's statistics in training: `frozen`, `adapted` or
             `recomputed`; see `batch_norm.py`. Default `frozen`.
+        fresh: Builds the same backbone with new weights. Default: what `AutoModel` makes of the
+            config.
 
     Raises:
         ModelError: For an unknown choice, or a size that the backbone cannot read.
@@ -67,12 +71,14 @@ class ImageEncoder(Encoder):
         *,
         pooling: ImagePooling | None = None,
         batch_norm: BatchNorm = "frozen",
+        fresh: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         check_batch_norm(batch_norm)
         self.backbone = backbone
         self.config = config
         self._processing = Held(processing)
+        self._fresh = Held(fresh)
         self._kind = type(backbone).__name__
         self.batch_norm: BatchNorm = batch_norm
         self.anatomy = examine_images(backbone, processing.size, trained_size=_trained_size(config))
@@ -81,6 +87,7 @@ class ImageEncoder(Encoder):
         self._from_scratch = False
         self._resumes: dict[int, bool] = {0: True}
         self._folds: bool | None = None
+        self._runs = {torch.float32: True}
         for name, values in (("factor", processing.factor), ("offset", processing.offset)):
             column = torch.tensor(values).reshape(3, 1, 1)
             self.register_buffer(f"_{name}", column, persistent=False)
@@ -146,6 +153,8 @@ class ImageEncoder(Encoder):
                 f"expected a batch with `hidden` and from_layer from 1 to {self.depth - 1}, "
                 f"got from_layer={from_layer} and {sorted(batch)}"
             )
+        if not torch.is_autocast_enabled(hidden.device.type):
+            hidden = hidden.to(next(self.backbone.parameters()).dtype)
         nothing = hidden.new_zeros(()).expand(len(hidden), 3, self.size, self.size)
         with resuming_images(self.anatomy, from_layer - 1, hidden):
             return self._encoded(run_images(self.backbone, nothing, self.anatomy.options))
@@ -189,9 +198,10 @@ class ImageEncoder(Encoder):
     def reset(self, seed: int) -> None:
         """See `Encoder.reset`; BatchNorm starts with no statistics, and they are adapted."""
         pooler = getattr(self.backbone, "pooler", None) is not None
+        options = pooler_options(self.config, pooler)
+        build = self._fresh.value or partial(AutoModel.from_config, self.config, **options)
         with seeded(seed), quiet_loading():
-            fresh = AutoModel.from_config(self.config, **pooler_options(self.config, pooler))
-        self.backbone.load_state_dict(fresh.state_dict())
+            self.backbone.load_state_dict(build().state_dict())
         self._from_scratch = True
         for layer in normalisers(self.backbone):
             layer.momentum = _MOMENTUM
@@ -248,20 +258,17 @@ class ImageEncoder(Encoder):
         """See `Encoder.copied_as`; BatchNorm is folded into the convolutions before it.
 
         Folding is exact up to rounding; it is tried once, and left where it is not. In 16 bits
-        filters of single channels stay in 32, see `inference.py`.
+        filters of single channels stay in 32, see `inference.py`. A backbone that does not run in
+        16 bits, as one whose own code makes 32-bit numbers on the way, stays in 32.
         """
         plain = copied_as(self, torch.float32)
         if self._folded():
             fold(plain.backbone, self.anatomy.folds)
             # A copy of the copy has nothing left to fold.
             plain._folds = False
-        copy = copied_as(plain, dtype)
-        if not self._adapted():
-            suit(copy.backbone, plain.backbone, dtype)
-        # Those that could not be folded: torch has no arithmetic for 16-bit ones.
-        for layer in normalisers(copy.backbone):
-            layer.float()
-        return copy
+        if dtype not in self._runs:
+            self._runs[dtype] = runs(_suited(plain, dtype), self.probe_batch())
+        return _suited(plain, dtype if self._runs[dtype] else torch.float32)
 
     def _adapted(self) -> bool:
         """Whether an adapter is around the backbone: its parts then have other names."""
@@ -312,6 +319,17 @@ class ImageEncoder(Encoder):
             assert plain.tokens is not None
             assert resumed.tokens is not None
             return close(plain.pooled, resumed.pooled) and close(plain.tokens, resumed.tokens)
+
+
+def _suited(plain: Images, dtype: torch.dtype) -> Images:
+    """A copy of a copy in 32 bits, in a number type and laid out for inference."""
+    copy = copied_as(plain, dtype)
+    if not plain._adapted():
+        suit(copy.backbone, plain.backbone, dtype)
+    # Those that could not be folded: torch has no arithmetic for 16-bit ones.
+    for layer in normalisers(copy.backbone):
+        layer.float()
+    return copy
 
 
 def _trained_size(config: Any) -> int | None:

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["fold", "suit"]
+from transfuse.models.encoder import Batch
+
+__all__ = ["fold", "runs", "suit"]
 
 
 def fold(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
@@ -54,6 +56,22 @@ def suit(copy: nn.Module, plain: nn.Module, dtype: torch.dtype) -> None:
         if precise:
             part.register_forward_pre_hook(partial(_enter, torch.float32))
             part.register_forward_hook(partial(_leave, dtype))
+
+
+def runs(module: nn.Module, batch: Batch) -> bool:
+    """Whether a copy for inference can be called at all.
+
+    Args:
+        module: The copy of an encoder.
+        batch: What it reads.
+    """
+    try:
+        with torch.no_grad():
+            module(batch)
+    except RuntimeError:
+        # What torch raises for operands of two number types.
+        return False
+    return True
 
 
 def _enter(dtype: torch.dtype, _module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ from transfuse.models.copies import copied_as
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
 from transfuse.models.engine import Engine
 
-__all__ = ["Level", "Pyramid", "levels_of", "unpacked"]
+__all__ = ["Level", "Pyramid", "levels_of", "levels_of_maps", "packed", "unpacked"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,41 @@ def unpacked(tokens: torch.Tensor, levels: Sequence[Level]) -> list[torch.Tensor
     ]
 
 
+def levels_of_maps(maps: Sequence[torch.Tensor]) -> tuple[Level, ...]:
+    """What maps hold that all layers together make.
+
+    Args:
+        maps: From the coarsest on, [n, channels, side, side].
+    """
+    side = maps[0].shape[-1]
+    return tuple(Level(each.shape[1], round(each.shape[-1] / side), 0) for each in maps)
+
+
+def packed(maps: Sequence[torch.Tensor], levels: Sequence[Level], *, even: bool) -> torch.Tensor:
+    """Maps as one token for each place of the coarsest; the inverse of `unpacked`.
+
+    Args:
+        maps: From the coarsest on, [n, channels, side, side] or tokens.
+        levels: What they are.
+        even: Whether each is normalised over its channels.
+
+    Returns:
+        [n, T, d].
+    """
+    squares = [_square(each) for each in maps]
+    side = squares[0].shape[-1]
+    parts = []
+    for square, level in zip(squares, levels, strict=True):
+        if even:
+            square = functional.layer_norm(square.movedim(1, 3), (level.channels,)).movedim(3, 1)
+        wanted = side * level.factor
+        if square.shape[-1] != wanted:
+            # An odd side was rounded on the way down.
+            square = functional.interpolate(square, (wanted, wanted), mode="bilinear")
+        parts.append(functional.pixel_unshuffle(square, level.factor))
+    return torch.cat(parts, dim=1).flatten(2).transpose(1, 2)
+
+
 class Pyramid(Encoder):
     """An encoder of pictures with the maps of its last resolutions in its tokens.
 
@@ -109,7 +144,7 @@ class Pyramid(Encoder):
             seen[from_layer] = batch["hidden"]
         seen[self.depth] = last.tokens
         maps = [seen[level.layer] for level in self.levels]
-        return self._encoded(_packed(maps, self.levels, even=self.even))
+        return self._encoded(packed(maps, self.levels, even=self.even))
 
     def _encoded(self, tokens: torch.Tensor) -> Encoded:
         wide = torch.promote_types(tokens.dtype, torch.float32)
@@ -177,22 +212,6 @@ class Pyramid(Encoder):
     def set_attention(self, attention: str) -> bool:
         """See `Encoder.set_attention`."""
         return self.inner.set_attention(attention)
-
-
-def _packed(maps: Sequence[torch.Tensor], levels: Sequence[Level], *, even: bool) -> torch.Tensor:
-    """Maps as one token for each place of the coarsest, [n, T, d]."""
-    squares = [_square(each) for each in maps]
-    side = squares[0].shape[-1]
-    parts = []
-    for square, level in zip(squares, levels, strict=True):
-        if even:
-            square = functional.layer_norm(square.movedim(1, 3), (level.channels,)).movedim(3, 1)
-        wanted = side * level.factor
-        if square.shape[-1] != wanted:
-            # An odd side was rounded on the way down.
-            square = functional.interpolate(square, (wanted, wanted), mode="bilinear")
-        parts.append(functional.pixel_unshuffle(square, level.factor))
-    return torch.cat(parts, dim=1).flatten(2).transpose(1, 2)
 
 
 def _square(hidden: torch.Tensor) -> torch.Tensor:
