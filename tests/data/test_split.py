@@ -219,6 +219,19 @@ def test_few_shot_takes_k_of_each_class(seed, k):
     assert few_shot(labels, k, seed)[:3].tolist() == few_shot(labels, 1, seed).tolist()
 
 
+@settings(deadline=None, max_examples=40)
+@given(seed=SEEDS, k=st.integers(1, 3))
+def test_few_shot_counts_a_row_of_several_classes_for_each(seed, k):
+    rows = ["ab", "b", "abc", "", "c", "ac", "a", "b", "c", "bc"]
+    labels = [frozenset(row) for row in rows]
+    chosen = few_shot(labels, k, seed).tolist()
+    assert len(set(chosen)) == len(chosen) <= 3 * k
+    assert all(sum(one in rows[row] for row in chosen) >= k for one in "abc")
+    assert few_shot(labels, 3, seed).tolist()[: len(chosen)] == chosen
+    with pytest.raises(DataError, match="class 'd' has 0"):
+        few_shot(labels, k, seed, "abcd")
+
+
 def test_few_shot_names_every_short_class():
     with pytest.raises(DataError) as caught:
         few_shot(["a", "a", "a", "b", "c", "c"], 3, 0)

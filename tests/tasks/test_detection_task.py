@@ -9,11 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfuse.data import Split, Table
 from transfuse.errors import DataError
 from transfuse.evaluation import METRICS
 from transfuse.recipe import build, spec_of
 from transfuse.tasks import TASKS, Detection
 from transfuse.tasks.scenes import assigned, generalised_iou, match_costs
+from transfuse.transfer.domains import Domain, Prepared
 
 
 def box(label: Any, x: float, y: float, w: float, h: float, **more: Any) -> dict[str, Any]:
@@ -153,3 +155,20 @@ def test_options_without_sense_are_refused(options: dict[str, Any]) -> None:
 def test_a_fitted_task_is_a_plain_value() -> None:
     task = Detection(grid=3).fit(ROWS, "t")
     assert build(TASKS, spec_of(TASKS, task), "task") == task
+
+
+def test_a_few_pictures_show_each_class_so_often() -> None:
+    shown = ["ab", "a", "", "bb", "ac", "c", "b"]
+    values = [[{"label": one, "x": 0, "y": 0, "w": 0.5, "h": 0.5} for one in row] for row in shown]
+    values[2] = [values[5][0] | {"crowd": True}]
+    task = Detection(labels=("a", "b", "c"))
+    targets = task.encode(values, "t")
+    assert task.classes(targets) == [frozenset(row) for row in shown]
+    table = Table.from_dict({"text": shown})
+    parts = Split(*(np.array(rows, np.int64) for rows in (range(1, 7), [], [0])))
+    prepared = Prepared(Domain(table, parts, targets, task), None, {})
+    rows = prepared.training_rows("target", None, 0, shots=2)
+    assert 0 not in rows
+    assert all(sum(one in shown[row] for row in rows) >= 2 for one in "abc")
+    with pytest.raises(DataError, match="class 'a' has 2"):
+        prepared.training_rows("target", None, 0, shots=3)

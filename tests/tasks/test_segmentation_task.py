@@ -108,3 +108,10 @@ def test_balanced_weights_make_classes_count_alike() -> None:
     weights = task.weights(np.array([[0, 0, 0, 1], [0, 0, 0, 255]], np.uint8))
     assert weights is not None
     assert weights.tolist() == pytest.approx([7 / 18, 7 / 3, 0.0])
+
+
+def test_a_picture_has_the_classes_that_its_cells_show() -> None:
+    task = Segmentation(labels=("a", "b", "c", "d"), grid=4)
+    mask = quarters()
+    mask[mask == 3] = 255
+    assert task.classes(task.encode([mask], "t")) == [frozenset("abc")]

@@ -1,6 +1,7 @@
 """Which training rows a recipe may see the labels of: a budget of labels, or k of each class."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,36 +59,61 @@ def take_budget(labels: Sequence[Any], budget: int, seed: int) -> Indices:
     return places[order[:budget]]
 
 
-def few_shot(labels: Sequence[Any], k: int, seed: int) -> Indices:
+def few_shot(
+    labels: Sequence[Any], k: int, seed: int, classes: Sequence[Any] | None = None
+) -> Indices:
     """Chooses k rows of each class; those of a smaller k are the first of a larger one's.
 
+    A row may have several classes, as a picture shows several things, and then counts for each:
+    classes that were met on the way get fewer rows of their own, and some more than k.
+
     Args:
-        labels: The class of each training row.
+        labels: The class of each training row, or a frozenset of its classes.
         k: Rows per class, at least 1.
         seed: The run's seed.
+        classes: The classes that are to be had. Default: those of the labels.
 
     Returns:
-        Places in `labels`, int64 [k × classes]: one row of each class, then the next of each.
+        Places in `labels`, int64: one row of each class, then the next of each; k × classes of
+        them where each row has one class.
 
     Raises:
         DataError: If a class has fewer than k rows (all such classes are named), if k is below 1,
-            or if the labels are not one class per row.
+            or if the labels are not classes.
     """
     where = f"{k} rows per class"
-    codes = class_codes(labels)
+    codes = class_codes([name for label in labels for name in _classes(label)])
     if codes is None or k < 1:
         what = "the labels are numbers or lists" if codes is None else "nothing to choose"
         expected = "one class for each row" if codes is None else "at least 1"
         raise DataError(Problem(where, what, expected))
-    if short := _short_classes(labels, codes, k):
+    counts = Counter(name for label in labels for name in _classes(label))
+    short = [name for name in (classes or sorted(counts, key=str)) if counts[name] < k]
+    if short:
         fix = "Choose a smaller k, or leave out such classes."
-        raise DataError(Problem(where, f"class {name!r} has {n}", fix=fix) for name, n in short)
+        raise DataError(
+            Problem(where, f"class {name!r} has {counts[name]}", fix=fix) for name in short
+        )
     rng = np.random.default_rng(seed_for(seed, "few-shot"))
-    places, turns = take_turns(codes, rng)
-    order = np.lexsort((codes[places], turns))
-    return places[order[: k * (int(codes.max()) + 1)]]
+    owners = np.repeat(np.arange(len(labels)), [len(_classes(label)) for label in labels])
+    shuffled = rng.permutation(len(labels))
+    places = np.argsort(shuffled)[owners]
+    waiting = [
+        iter(shuffled[np.sort(places[codes == code])].tolist()) for code in range(len(counts))
+    ]
+    members: list[list[int]] = [[] for _ in labels]
+    for owner, code in zip(owners.tolist(), codes.tolist(), strict=True):
+        members[owner].append(code)
+    had = np.zeros(len(counts), np.int64)
+    chosen: dict[int, None] = {}
+    for turn in range(k):
+        for code, rows in enumerate(waiting):
+            if had[code] <= turn:
+                row = next(each for each in rows if each not in chosen)
+                chosen[row] = None
+                had[members[row]] += 1
+    return np.fromiter(chosen, np.int64, len(chosen))
 
 
-def _short_classes(labels: Sequence[Any], codes: Indices, k: int) -> list[tuple[Any, int]]:
-    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
-    return [(labels[place], int(n)) for place, n in zip(first, counts, strict=True) if n < k]
+def _classes(label: Any) -> Collection[Any]:
+    return label if isinstance(label, frozenset) else (label,)

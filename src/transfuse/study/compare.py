@@ -293,7 +293,7 @@ def _description(
 def _outputs(prepared: Prepared) -> int:
     """The classes that are learnt, of all tasks together."""
     domains = prepared.tasks.values() or (prepared.target,)
-    return sum(domain.task.outputs for domain in domains)
+    return sum(len(domain.task.label_names) or 1 for domain in domains)
 
 
 def _rows(domains: Iterable[Domain]) -> dict[str, int]:

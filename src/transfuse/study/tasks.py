@@ -24,7 +24,7 @@ def budgeted_tasks(comparison: Comparison, plan: Plan, prepared: Prepared) -> di
     """
     shots = comparison.shots or ((plan.shots,) if plan.shots is not None else ())
     if shots and not comparison.budgets:
-        outputs = sum(domain.task.outputs for domain in prepared.tasks.values())
+        outputs = sum(len(domain.task.label_names) or 1 for domain in prepared.tasks.values())
         return {each * outputs: replace(plan, budget=None, shots=each) for each in shots}
     budgets = comparison.budgets or ((plan.budget,) if plan.budget else ())
     if budgets:

@@ -103,6 +103,18 @@ class Task(ABC):
             DataError: If a label is not one that the task was fitted on.
         """
 
+    def classes(self, targets: NDArray[Any]) -> list[frozenset[str]] | None:
+        """The classes that each row has, so that some rows of each can be drawn.
+
+        Args:
+            targets: What `encode` gave.
+
+        Returns:
+            For each row none, one or several names; None for a task without classes, which is the
+            default.
+        """
+        return None
+
     @abstractmethod
     def loss(
         self,

@@ -104,6 +104,10 @@ class Classification(Task):
             raise unknown_labels(unknown, self.labels, where)
         return np.array([number[name] for name in names], dtype=np.int64)
 
+    def classes(self, targets: NDArray[Any]) -> list[frozenset[str]]:
+        """The one class of a row."""
+        return [frozenset((self.labels[each],)) for each in targets.tolist()]
+
     def loss(
         self,
         logits: torch.Tensor,

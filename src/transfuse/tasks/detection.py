@@ -104,6 +104,11 @@ class Detection(Task):
         self._check(values, where)
         return encode_boxes(values, self.labels, self.queries, where)
 
+    def classes(self, targets: NDArray[Any]) -> list[frozenset[str]]:
+        """The classes that a picture has boxes of; a crowd is none of them."""
+        numbers = targets[..., 0].astype(np.int64).tolist()
+        return [frozenset(self.labels[each] for each in row if each >= 0) for row in numbers]
+
     def _check(self, values: Sequence[Any], where: str) -> None:
         counts = box_labels(values)
         unknown = Counter({name: n for name, n in counts.items() if name not in self.labels})

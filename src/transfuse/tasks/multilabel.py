@@ -72,6 +72,13 @@ class MultiLabel(Task):
             raise unknown_labels(unknown, self.labels, where)
         return encoded
 
+    def classes(self, targets: NDArray[Any]) -> list[frozenset[str]]:
+        """The labels that a row has."""
+        return [
+            frozenset(name for name, has in zip(self.labels, row, strict=True) if has)
+            for row in targets.tolist()
+        ]
+
     def loss(
         self,
         logits: torch.Tensor,

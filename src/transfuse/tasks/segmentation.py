@@ -83,6 +83,13 @@ class Segmentation(Task):
         """The class of each cell, uint8 [n, grid * grid]; see `encode_masks`."""
         return encode_masks(values, len(self.labels), self.grid, where)
 
+    def classes(self, targets: NDArray[Any]) -> list[frozenset[str]]:
+        """The classes that a picture shows on the grid."""
+        return [
+            frozenset(self.labels[each] for each in np.unique(row).tolist() if each != UNLABELLED)
+            for row in targets
+        ]
+
     def head(self, encoder: Encoder, dim: int, dropout: float, seed: int) -> Head:
         """One small network for every place of a `Pyramid`; see `SegmentationHead`."""
         return SegmentationHead(

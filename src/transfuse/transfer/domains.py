@@ -105,8 +105,7 @@ class Prepared:
         rows = domain.parts.train
         learnt = name == "target" or name in self.tasks
         if learnt and shots is not None:
-            labels = domain.table.labels()
-            return rows[few_shot([labels[row] for row in rows], shots, seed)]
+            return rows[_few(domain, shots, seed)]
         if not learnt or budget is None:
             return rows
         if budget > len(rows):
@@ -121,3 +120,12 @@ class Prepared:
         known = domain.targets[rows]
         labels = known.tolist() if known.ndim == 1 else list(known)
         return rows[take_budget(labels, budget, seed)]
+
+
+def _few(domain: Domain, shots: int, seed: int) -> NDArray[np.int64]:
+    """Places among the training rows of so many rows of each class."""
+    shown = domain.task.classes(domain.targets[domain.parts.train])
+    if shown is None:
+        what = f"the task {domain.task.kind} has no classes"
+        raise DataError(Problem("shots", what, fix="Give a `budget` of rows instead."))
+    return few_shot(shown, shots, seed, domain.task.label_names)
