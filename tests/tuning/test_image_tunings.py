@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from tiny_pictures import photos, tiny_encoder
+from transfuse.errors import ModelError
 from transfuse.models import LinearHead, Network
 from transfuse.models.encoder import close
 from transfuse.models.images.batch_norm import normalisers
 from transfuse.tuning import TUNINGS, Frozen, Lora, Scratch, frozen_layers
 from transfuse.tuning.base import layer_names
 
-KINDS = ("vit", "resnet", "lite", "swin")
+KINDS = ("vit", "resnet", "lite", "swin", "mobilenet-v2")
 ADAPTERS = {
     "lora": {"rank": 2},
     "dora": {"rank": 2},
@@ -91,6 +92,20 @@ def test_an_adapter_moves_merges_and_leaves_the_architecture(kind, name, tmp_pat
     with torch.no_grad():
         merged = network(batch).logits["label"]
     assert torch.allclose(tuned, merged, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["lora", "dora"])
+def test_a_model_that_does_not_run_with_deltas_is_named_before_training(name):
+    class Asking(torch.nn.Conv2d):
+        note = 1
+
+    network = network_of("resnet")
+    stem = network.encoder.backbone.embedder.embedder
+    stem.convolution.__class__ = Asking
+    stem.register_forward_pre_hook(lambda module, _given: module.convolution.note and None)
+    with pytest.raises(ModelError, match="does not run with deltas") as caught:
+        TUNINGS[name](rank=2).prepare(network, 0)
+    assert "targets" in caught.value.problems[0].fix
 
 
 def test_a_resumed_prefix_works_under_an_adapter():

@@ -12,11 +12,15 @@ from torch import nn
 
 from transfuse.errors import ModelError, Problem, RecipeError
 from transfuse.models import Adaptable, Encoder, Network
+from transfuse.models.anatomy import evaluating
 from transfuse.recipe.methods import nearest
 from transfuse.tuning.base import Group, Stage, Tuning, head_group, layer_names
 
 __all__ = ["Dora", "Ia3", "Lora", "Peft", "Vera"]
 
+
+_SHAPE = ("stride", "padding", "dilation", "groups", "kernel_size", "in_channels", "out_channels")
+"""What the code of a model may read of its convolutions."""
 
 _SEE = "See the options in peft; methods that put prompts before the text are not for encoders."
 
@@ -25,6 +29,37 @@ def _places(network: Network) -> list[Adaptable]:
     """The backbones of the network."""
     encoders = [each for each in network.encoders.values() if isinstance(each, Encoder)]
     return [place for encoder in encoders for place in encoder.adaptable()]
+
+
+def _show_convolutions(backbone: nn.Module) -> None:
+    """Lets the model's own code read the shape of a convolution that has a delta around it.
+
+    MobileNet pads by the stride of the convolution that follows; peft's layers do not tell theirs.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for part in backbone.modules():
+        if isinstance(part, BaseTunerLayer) and isinstance(part, nn.Module):
+            within = part.get_base_layer()
+            for name in _SHAPE if isinstance(within, nn.Conv2d) else ():
+                if not hasattr(part, name):
+                    setattr(part, name, getattr(within, name))
+
+
+def _try(encoder: Encoder, method: str) -> None:
+    """Runs an encoder with its deltas once, so that a run does not fail later, or far from here."""
+    try:
+        with torch.no_grad(), evaluating(encoder):
+            encoder(encoder.probe_batch())
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(
+            Problem(
+                f"tune.{method}",
+                f"the model does not run with deltas around its layers: {error}",
+                "layers that a delta can stand around",
+                "Name others as `targets`, or tune by `top` or `full`.",
+            )
+        ) from error
 
 
 def _check_rank(rank: int) -> None:
@@ -61,7 +96,8 @@ class _Adapter(Tuning):
 
         Raises:
             RecipeError: If no encoder has linear layers.
-            ModelError: If `peft` has no such method, or will not put it there.
+            ModelError: If `peft` has no such method or will not put it there, or if the model does
+                not run with it.
         """
         # Importing peft takes seconds that recipes without adapters should not pay.
         from peft import PEFT_TYPE_TO_CONFIG_MAPPING, get_peft_model
@@ -94,10 +130,15 @@ class _Adapter(Tuning):
                 try:
                     config = known[name](**self._targets(backbone), **self.options)
                     place.put(get_peft_model(backbone, config))
+                    _show_convolutions(place.backbone)
                 except (KeyError, TypeError, ValueError) as error:
                     raise ModelError(
                         Problem(f"tune.{name.lower()}", f"peft: {error}", fix=_SEE)
                     ) from error
+
+        for encoder in network.encoders.values():
+            assert isinstance(encoder, Encoder)
+            _try(encoder, name.lower())
 
     def _targets(self, backbone: Any) -> dict[str, Any]:
         """The modules that get a delta, where `peft` is not left to choose them."""
