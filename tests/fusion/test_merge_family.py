@@ -162,9 +162,9 @@ def test_rows_of_a_member_are_those_that_it_learnt_from(
     first = descendant(tmp_path / "a", tiny("bert"), seed=0, rows=own)
     second = descendant(tmp_path / "b", tiny("bert"), seed=1)
     work = Work(relate([first, second], None), rows, 0, quiet)
-    assert sorted(work.texts(100, 0)) == sorted(own.texts())
-    assert sorted(work.texts(100, 1)) == sorted(rows.train.texts())
-    assert len(work.texts(7)) == 7
+    assert sorted(work.rows(100, 0)) == list(range(5))
+    assert sorted(work.rows(100, 1)) == list(range(len(rows.train)))
+    assert len(work.inputs(7)) == 7
 
 
 @pytest.fixture(scope="module")

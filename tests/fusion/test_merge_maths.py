@@ -5,9 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
-from transfuse.fusion.merges import has_batch_norm, recalibrate, search
+from transfuse.fusion.merges import search
 from transfuse.fusion.merges.fisher import fisher_mean
 from transfuse.fusion.merges.heads import align_rows
 from transfuse.fusion.merges.iso_c import isotropic
@@ -165,31 +164,6 @@ def test_the_search_takes_the_least_of_equals_and_the_loss_decides_between_score
     assert search(lambda value: (1.0, value), 0.0, 1.0).value == 1.0
     with pytest.raises(ValueError, match="low < high"):
         search(lambda value: (0.0, 0.0), 1.0, 1.0)
-
-
-def test_running_statistics_are_measured_anew() -> None:
-    net = nn.Sequential(
-        nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2)
-    ).train()
-    norm = net[1]
-    assert isinstance(norm, nn.BatchNorm1d)
-    assert norm.running_var is not None
-    norm.running_var.fill_(-1.0)
-    norm.momentum = 0.3
-    weights = {name: value.detach().clone() for name, value in net.named_parameters()}
-    rows = drawn(0, 64, 3)
-    assert recalibrate(net, rows.split(16), net) == 1
-    with torch.no_grad():
-        entering = net[0](rows)
-    torch.testing.assert_close(norm.running_mean, entering.mean(0))
-    wanted = torch.stack([part.var(0) for part in entering.split(16)]).mean(0)
-    torch.testing.assert_close(norm.running_var, wanted)
-    assert norm.momentum == 0.3
-    assert all(part.training for part in net.modules())
-    for name, value in net.named_parameters():
-        torch.testing.assert_close(value, weights[name])
-    assert has_batch_norm(net)
-    assert not has_batch_norm(nn.Linear(2, 2))
 
 
 def test_the_router_finds_who_is_right() -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 from transfuse.answering.base import Kept
 from transfuse.answering.folder import ModelFolder
-from transfuse.data import Table
+from transfuse.data import Role, Table
 from transfuse.tasks import Task
 
 __all__ = ["Evidence", "Made", "Stage", "Tell"]
@@ -62,6 +62,9 @@ class Stage(ABC):
 
     most: ClassVar[int | None] = 1
     """Models that it takes at the most; None for any number. Default: 1."""
+
+    must_read: ClassVar[tuple[Role, ...] | None] = None
+    """What its models must read. Default: whatever they read."""
 
     learns: ClassVar[bool] = True
     """Whether the training rows shape what it makes, so that the model has seen them. Default:

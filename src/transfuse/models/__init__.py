@@ -7,6 +7,7 @@ Read `network.py` first.
 # were half read by then would fail.
 import transformers.models.auto.modeling_auto  # noqa: F401
 
+from transfuse.models.alike import open_alike
 from transfuse.models.answers import Answers
 from transfuse.models.columns import (
     COLUMN_FUSIONS,
@@ -81,6 +82,7 @@ __all__ = [
     "load_encoder",
     "load_narrow",
     "load_network",
+    "open_alike",
     "pooled_features",
     "prefix_features",
     "probe_engine",

@@ -206,6 +206,11 @@ class Encoder(nn.Module, ABC):
         """Where adapters can be put. Default: nowhere."""
         return []
 
+    @property
+    def pooling_used(self) -> str:
+        """Which of several ways gives a row's vector. Default: the only one, without a name."""
+        return ""
+
     def set_attention(self, attention: str) -> bool:
         """Switches how attention is computed; the answer stays the same up to rounding.
 

@@ -121,7 +121,7 @@ class Delta(Objective):
             return None
         known = facts["target"]
         task = class_task("delta with attention", facts, "target").task
-        if self.of == "tokens" and getattr(network.encoder, "pooling_used", "") == "pooler":
+        if self.of == "tokens" and network.encoder.pooling_used == "pooler":
             raise RecipeError(
                 Problem(
                     "learn.delta.attention",

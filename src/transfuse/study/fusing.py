@@ -10,12 +10,13 @@ from transfuse.fusion import ANSWERS
 from transfuse.fusion.answers import AnswerFusion
 from transfuse.recipe import build
 from transfuse.tasks import TASKS
+from transfuse.transfer import STAGES
 from transfuse.transfer.derived import derived
 
 __all__ = ["fusing"]
 
 _ANSWERS = ("average", "learned", "greedy", "stacking", "gate")
-_READ = ("name", "layers", "take", "pooling", "max_length")
+_READ = ("name", "layers", "take", "pooling", "max_length", "size", "sound")
 _MERGES = ("soup", "task_arithmetic", "ties", "regmean", "wudi", "tsv_m", "layerwise", "wemoe")
 
 
@@ -50,7 +51,8 @@ def fusing(folders: Sequence[Path], *, data: Path | None = None, name: str = "")
         }
     task = build(TASKS, abouts[0]["task"], f"{folders[0]}: task")
     methods = [*_ANSWERS, *(_MERGES if _one_source(abouts) else ())]
-    methods = [method for method in methods if task.kind in _kinds(method)]
+    roles = {role for about in abouts for role in about["columns"].values()}
+    methods = [each for each in methods if task.kind in _kinds(each) and _suits(each, roles)]
     recipes |= {method: {"title": method, "then": method} for method in methods}
     seed = whole.pop("seed", 0)
     return {
@@ -75,6 +77,11 @@ def _kinds(method: str) -> Sequence[str]:
         return kind.kinds
     # By default it makes answers sure, and numbers are never unsure.
     return ("classification", "multilabel") if method == "layerwise" else tuple(TASKS)
+
+
+def _suits(method: str, roles: set[str]) -> bool:
+    """Whether the models' tables have what a method must read."""
+    return set(STAGES[method].must_read or ()) <= roles
 
 
 def _one_source(abouts: Sequence[dict[str, Any]]) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.answering.about import read_about
+from transfuse.data import READ
 from transfuse.errors import ModelError, Problem
 
 __all__ = ["derived"]
@@ -42,7 +43,7 @@ def derived(
     first = told[0]["recipe"]
     kept = {key: first[key] for key in _KEPT if first.get(key) is not None}
     if data is not None:
-        columns = {key: kept["data"]["target"].get(key) for key in ("text", "label")}
+        columns = {key: kept["data"]["target"].get(key) for key in (*map(str, READ), "label")}
         target = {key: value for key, value in columns.items() if value is not None}
         kept["data"] = {"target": {"path": str(data), **target}}
         kept.pop("budget", None)

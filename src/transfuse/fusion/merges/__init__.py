@@ -6,7 +6,7 @@ Read `base.py` first.
 from transfuse.answering import Stage
 from transfuse.fusion.merges.acceptance import Comparison, Verdict, accept, row_scores
 from transfuse.fusion.merges.base import Merge, Scaled, Solution
-from transfuse.fusion.merges.batch_norm import has_batch_norm, recalibrate
+from transfuse.fusion.merges.batch_norm import Repair, has_batch_norm
 from transfuse.fusion.merges.best import Best
 from transfuse.fusion.merges.candidates import CANDIDATES
 from transfuse.fusion.merges.family import Family, relate
@@ -21,13 +21,13 @@ __all__ = [
     "Frontier",
     "Merge",
     "Point",
+    "Repair",
     "Scaled",
     "Solution",
     "Verdict",
     "accept",
     "frontier",
     "has_batch_norm",
-    "recalibrate",
     "relate",
     "row_scores",
     "search",

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
-from transfuse.fusion.merges.batch_norm import has_batch_norm, recalibrate
+from transfuse.fusion.merges.batch_norm import has_batch_norm
 from transfuse.fusion.merges.family import Family, Weights, relate
 from transfuse.fusion.merges.search import search
 from transfuse.fusion.merges.work import Work
 
-__all__ = ["Merge", "Scaled", "Solution", "added", "facts", "searched"]
-
-_CALIBRATION_ROWS = 512
+__all__ = ["Merge", "Scaled", "Solution", "added", "facts", "searched", "statistics"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,8 @@ class Merge(Stage):
         work = Work(relate(models, self.base), evidence, seed, tell)
         solution = self.solve(work)
         work.put(solution.weights, solution.shares)
-        network = work.network
-        told = {**facts(work.family), **solution.told}
-        if has_batch_norm(network):
-            batches = work.batches(work.texts(_CALIBRATION_ROWS))
-            told["batch_norm_layers"] = recalibrate(network, batches, network)
-        return Made(network, work.family.task, told)
+        told = {**facts(work.family), **solution.told, **statistics(work)}
+        return Made(work.network, work.family.task, told)
 
     @abstractmethod
     def solve(self, work: Work) -> Solution:
@@ -152,3 +146,27 @@ def facts(family: Family) -> dict[str, Any]:
         "labels": {"all": len(family.task.label_names), "shared": len(shared)},
         **({"not_in_base": list(family.fresh)} if family.fresh else {}),
     }
+
+
+def statistics(work: Work) -> dict[str, Any]:
+    """Measure BatchNorm's statistics with the weights that the network has, and tell of it.
+
+    Args:
+        work: The models and their rows.
+
+    Returns:
+        For a report, under `batch_norm`: how many layers, on how many rows, and what the
+        network scores on validation rows with the mean of the members' statistics and with its
+        own; nothing where it has no such layers.
+    """
+    if not has_batch_norm(work.network):
+        return {}
+    told: dict[str, Any] = {"rows": work.repair.rows}
+    judged = len(work.evidence.validation) > 0
+    if judged:
+        work.repair.average(work.network.encoder)
+        told["averaged"] = work.as_it_is()[0]
+    told["layers"] = work.measure()
+    if judged:
+        told["measured"] = work.as_it_is()[0]
+    return {"batch_norm": told}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
 from transfuse.answering.members import aligned_scores, names_of
-from transfuse.data import Table, seed_for
+from transfuse.data import Role, Table, seed_for
 from transfuse.errors import DataError, ModelError, Problem, RecipeError
 from transfuse.fusion.answers import ANSWERS
 from transfuse.fusion.merges.acceptance import Verdict, accept, row_scores
@@ -145,10 +145,10 @@ class Best(Stage):
 
 
 class _Scored:
-    """Models on the rows that they are judged by: how right each row is, and what a text costs."""
+    """Models on the rows that they are judged by: how right each row is, and what a row costs."""
 
     def __init__(self, task: Task, table: Table) -> None:
-        self._task, self._texts = task, table.texts()
+        self._task, self._table = task, table
         self.targets = task.targets(table)
         self.rows: dict[str, NDArray[np.float64]] = {}
         self.points: list[Point] = []
@@ -156,40 +156,48 @@ class _Scored:
     def member(self, name: str, model: ModelFolder) -> None:
         """Score one of the models that are merged."""
         own, wanted = model.task.label_names, self._task.label_names
-        self._score(name, "single", lambda texts: aligned_scores(model.scores(texts), own, wanted))
+        self._score(
+            name,
+            "single",
+            model.reads,
+            lambda rows: aligned_scores(model.scores(rows), own, wanted),
+        )
 
     def made(self, name: str, kind: Literal["merge", "ensemble"], each: Made) -> None:
         """Score a model that no folder holds yet."""
         model, task = each.model, each.task
         known, wanted = task.label_names, self._task.label_names
         order = [known.index(label) for label in wanted]
-        run: Callable[[Sequence[str]], NDArray[np.float64]]
+        run: Callable[[Sequence[Any]], NDArray[np.float64]]
         if isinstance(model, Network):
             inference = Inference(model, probe_engine())
             network, (head,) = model, model.heads
+            reads = network.encoder.reads
 
-            def answer(texts: Sequence[str]) -> NDArray[np.float64]:
-                feed = Feeds(network).feed(read_inputs(network.encoder, texts))
+            def answer(rows: Sequence[Any]) -> NDArray[np.float64]:
+                feed = Feeds(network).feed(read_inputs(network.encoder, rows))
                 logits = inference.logits(feed, head)
                 found: NDArray[np.float64] = task.scores(logits).double().numpy()
                 return found
 
             run = answer
         else:
-            run = model.scores
-        self._score(name, kind, lambda texts: run(texts)[:, order])
+            run, reads = model.scores, model.reads
+        self._score(name, kind, reads, lambda rows: run(rows)[:, order])
 
     def _score(
         self,
         name: str,
         kind: Literal["single", "merge", "ensemble"],
-        run: Callable[[Sequence[str]], NDArray[np.float64]],
+        reads: tuple[Role, ...],
+        run: Callable[[Sequence[Any]], NDArray[np.float64]],
     ) -> None:
-        """Score what answers texts over all labels."""
-        run(self._texts[:2])  # what is set up once is no part of the cost
+        """Score what answers rows over all labels."""
+        rows = self._table.inputs(reads)
+        run(self._table.take([0, 1]).inputs(reads))  # what is set up once is no part of the cost
         start = perf_counter()
-        scores = run(self._texts)
-        cost = 1000 * (perf_counter() - start) / len(self._texts)
+        scores = run(rows)
+        cost = 1000 * (perf_counter() - start) / len(rows)
         self.rows[name] = row_scores(self._task.kind, scores, self.targets)
         self.points.append(Point(name, kind, float(self.rows[name].mean()), cost))
 

@@ -17,6 +17,9 @@ def by_linear_layer(
 ) -> Weights:
     """Merged deltas: of each linear layer by a rule, of all other weights the mean.
 
+    Raises:
+        ModelError: If the backbone has no linear layers.
+
     Args:
         work: The models.
         merged: From what each model has learnt of a layer, [out, in], to the merged delta.
@@ -25,6 +28,7 @@ def by_linear_layer(
     found = mean(deltas)
     names = [name for name in linear_layers(work.family.encoder) if name in found]
     for done, name in enumerate(names, start=1):
-        found[name] = merged([delta[name] for delta in deltas])
+        parts = [delta[name] for delta in deltas]
+        found[name] = merged([part.flatten(1) for part in parts]).reshape(parts[0].shape)
         work.tell("linear layers", done, len(names))
     return found

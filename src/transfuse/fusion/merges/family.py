@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,11 +13,11 @@ from transfuse.answering import ModelFolder
 from transfuse.answering.members import names_of
 from transfuse.errors import ModelError, Problem
 from transfuse.fusion.merges.heads import union_of
-from transfuse.models import LinearHead, Network, TextEncoder, find_model, keep_layers, load_encoder
+from transfuse.models import Encoder, LinearHead, Network, find_model, keep_layers, open_alike
 from transfuse.models.students import Take
 from transfuse.tasks import Task
 
-__all__ = ["Family", "Weights", "network_of", "parameters_of", "relate", "text_encoder"]
+__all__ = ["Family", "Weights", "backbone_of", "network_of", "parameters_of", "relate"]
 
 Weights = dict[str, torch.Tensor]
 """Tensors of a backbone by name, float32; tied weights appear once."""
@@ -26,6 +27,7 @@ _COMPUTED = (
     *("model_type", "num_attention_heads", "num_key_value_heads", "n_head", "n_heads"),
     *("hidden_act", "activation", "activation_function", "position_embedding_type"),
     *("layer_norm_eps", "rms_norm_eps", "rope_theta", "global_rope_theta"),
+    *("num_heads", "patch_size", "window_size", "batch_norm_eps", "downsample_in_bottleneck"),
 )
 
 _UNRELATED = 1.0
@@ -76,9 +78,9 @@ class Family:
         return names_of(self.members)
 
     @property
-    def encoder(self) -> TextEncoder:
-        """The first member's encoder: its tokenizer and its layers are everybody's."""
-        return text_encoder(self.networks[0])
+    def encoder(self) -> Encoder:
+        """The first member's encoder: its preprocessing and its layers are everybody's."""
+        return self.networks[0].encoder
 
     @cached_property
     def distances(self) -> dict[str, float]:
@@ -94,25 +96,25 @@ def relate(models: Sequence[ModelFolder], base: str | None) -> Family:
     """Open the common ancestor of some models and check that they go together.
 
     Args:
-        models: The models: networks with one text encoder and one head.
+        models: The models: networks with one backbone and one head.
         base: The ancestor: a folder, an installed package or a hub id. None: the one that the
             models' recipes name.
 
     Raises:
         ModelError: With everything that stands in the way: another kind of model, architecture,
-            tokenizer, ancestor or task, or weights that have nothing in common with the ancestor.
+            reading, ancestor or task, or weights that have nothing in common with the ancestor.
     """
     networks = tuple(network_of(model) for model in models)
     task = union_of(models)
     told = _Ancestor(base) if base is not None else _named(models)
     source = told.name
-    ancestor = _opened(told, text_encoder(networks[0]))
+    ancestor = _opened(told, networks[0].encoder)
     problems = []
     for model, network in zip(models, networks, strict=True):
-        problems += _differences(str(model.path), text_encoder(network), ancestor, source)
+        problems += _differences(str(model.path), network.encoder, ancestor, source)
     first = parameters_of(networks[0])
     for model, network in zip(models[1:], networks[1:], strict=True):
-        ours, theirs = text_encoder(network).pooling_used, text_encoder(networks[0]).pooling_used
+        ours, theirs = network.encoder.pooling_used, networks[0].encoder.pooling_used
         if ours != theirs:
             what = f"pools by {ours}, not {theirs}"
             problems.append(Problem(str(model.path), what, f"one pooling, as {models[0].path}"))
@@ -121,7 +123,7 @@ def relate(models: Sequence[ModelFolder], base: str | None) -> Family:
             problems.append(Problem(str(model.path), found, f"the weights of {models[0].path}"))
     if problems:
         raise ModelError(problems)
-    known = dict(ancestor.backbone.named_parameters())
+    known = dict(backbone_of(ancestor).named_parameters())
     fresh = tuple(name for name in first if name not in known)
     weights: Weights = {}
     for name in first:
@@ -130,7 +132,7 @@ def relate(models: Sequence[ModelFolder], base: str | None) -> Family:
         else:
             parts = [parameters_of(network)[name].detach() for network in networks]
             weights[name] = torch.stack(parts).mean(0)
-    buffers = dict(ancestor.backbone.named_buffers())
+    buffers = dict(backbone_of(ancestor).named_buffers())
     family = Family(tuple(models), networks, source, task, weights, buffers, fresh)
     _check_distances(family)
     return family
@@ -143,12 +145,12 @@ def network_of(model: ModelFolder) -> Network:
         model: The model.
 
     Raises:
-        ModelError: If it is not one text encoder with one head.
+        ModelError: If it is not one backbone with one head.
     """
     network = model.model
     what = type(network).__name__
     if isinstance(network, Network):
-        plain = len(network.encoders) == 1 and isinstance(network.encoder, TextEncoder)
+        plain = len(network.encoders) == 1 and len(network.encoder.adaptable()) == 1
         if plain and len(network.heads) == 1 and not list(network.fusion.parameters()):
             return network
         what = f"{len(network.heads)} heads on " + ", ".join(
@@ -158,22 +160,25 @@ def network_of(model: ModelFolder) -> Network:
         Problem(
             str(model.path),
             f"holds {what}",
-            "a text encoder with one head, whose weights can be merged",
+            "one pretrained backbone with one head, whose weights can be merged",
             "Fuse answers instead, for instance `average`.",
         )
     )
 
 
-def text_encoder(network: Network) -> TextEncoder:
-    """The text encoder of a network that `network_of` let through."""
-    encoder = network.encoder
-    assert isinstance(encoder, TextEncoder)
-    return encoder
+def backbone_of(encoder: Encoder) -> Any:
+    """The only backbone of an encoder, whatever it reads.
+
+    Args:
+        encoder: An encoder of a network that `network_of` let through.
+    """
+    (place,) = encoder.adaptable()
+    return place.backbone
 
 
 def parameters_of(network: Network) -> dict[str, nn.Parameter]:
     """The backbone's parameters by name; tied ones appear once."""
-    return dict(text_encoder(network).backbone.named_parameters())
+    return dict(backbone_of(network.encoder).named_parameters())
 
 
 @dataclass(frozen=True)
@@ -221,34 +226,34 @@ def _named(models: Sequence[ModelFolder]) -> _Ancestor:
     return first
 
 
-def _opened(source: _Ancestor, like: TextEncoder) -> TextEncoder:
+def _opened(source: _Ancestor, like: Encoder) -> Encoder:
     """The ancestor as the members were opened."""
-    encoder = load_encoder(source.name, pooling=like.pooling, max_length=like.max_length)
+    encoder = open_alike(source.name, like)
     if source.layers is None:
         return encoder
-    network = Network.for_text(encoder, {"target": LinearHead(encoder.dim, 1)})
-    return text_encoder(keep_layers(network, source.layers, source.take))
+    network = Network({"column": encoder}, {"target": LinearHead(encoder.dim, 1)})
+    return keep_layers(network, source.layers, source.take).encoder
 
 
-def _differences(
-    where: str, encoder: TextEncoder, ancestor: TextEncoder, source: str
-) -> list[Problem]:
+def _differences(where: str, encoder: Encoder, ancestor: Encoder, source: str) -> list[Problem]:
     """What keeps a member from being a descendant of the ancestor."""
     expected = f"what {source!r} has"
-    if type(encoder.backbone) is not type(ancestor.backbone) or encoder.depth != ancestor.depth:
-        kinds = [f"{type(one.backbone).__name__} of {one.depth}" for one in (encoder, ancestor)]
+    own, former = backbone_of(encoder), backbone_of(ancestor)
+    if type(own) is not type(former) or encoder.depth != ancestor.depth:
+        both = ((own, encoder), (former, ancestor))
+        kinds = [f"{type(backbone).__name__} of {one.depth}" for backbone, one in both]
         return [Problem(where, f"is {kinds[0]} layers", f"{kinds[1]} layers, as {source!r}")]
     problems = [
         Problem(where, f"{name} is {ours!r}, not {theirs!r}", expected)
         for name in _COMPUTED
-        if (ours := getattr(encoder.config, name, None))
-        != (theirs := getattr(ancestor.config, name, None))
+        if (ours := getattr(own.config, name, None))
+        != (theirs := getattr(former.config, name, None))
     ]
     if encoder.preprocessing != ancestor.preprocessing:
-        what = f"reads texts with another tokenizer or length ({encoder.max_length} tokens)"
+        what = "makes rows ready with another tokenizer or length, another size or normalisation"
         problems.append(Problem(where, what, expected))
-    theirs = dict(ancestor.backbone.named_parameters())
-    ours = dict(encoder.backbone.named_parameters())
+    theirs = dict(former.named_parameters())
+    ours = dict(own.named_parameters())
     shared = {name: value for name, value in theirs.items() if name in ours}
     found = _unlike({name: ours[name] for name in shared}, shared)
     return [*problems, Problem(where, found, expected)] if found else problems

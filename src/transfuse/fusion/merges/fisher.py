@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from transfuse.data import seed_for
+from transfuse.data import Preprocessed, seed_for
 from transfuse.fusion.merges.base import Merge, Solution
 from transfuse.fusion.merges.family import Weights, parameters_of
 from transfuse.fusion.merges.work import Work
@@ -20,13 +20,13 @@ __all__ = ["Fisher", "fisher_mean"]
 class Fisher(Merge):
     """The mean of the weights, each weighed by the Fisher information of its own model.
 
-    The information is estimated by its diagonal, on texts that the model learnt from and labels
+    The information is estimated by its diagonal, on rows that the model learnt from and labels
     that are drawn from its own answers. Matena and Raffel (2022), 'Merging models with
     Fisher-weighted averaging' (arXiv:2111.09832).
     """
 
     rows: int = 200
-    """Texts that each model's information is estimated on, each a backward pass. Default: 200."""
+    """Rows that each model's information is estimated on, each a backward pass. Default: 200."""
 
     floor: float = 1e-6
     """The least information of a weight, over the mean of its model. Default: 1e-6."""
@@ -39,14 +39,14 @@ class Fisher(Merge):
         """See `Merge.solve`."""
         found, used = [], []
         for number, network in enumerate(work.family.networks):
-            texts = work.texts(self.rows, number)
-            used.append(len(texts))
-            found.append(self._information(work, number, network, texts))
+            rows = work.inputs(self.rows, number)
+            used.append(len(rows))
+            found.append(self._information(work, number, network, rows))
         told = {"rows": dict(zip(work.family.names, used, strict=True))}
         return Solution(fisher_mean(work.family.weights, found, self.floor), told=told)
 
     def _information(
-        self, work: Work, number: int, network: Network, texts: Sequence[str]
+        self, work: Work, number: int, network: Network, rows: Preprocessed
     ) -> Weights:
         """The diagonal of the Fisher information of a model's backbone."""
         parameters = parameters_of(network)
@@ -55,15 +55,15 @@ class Fisher(Merge):
         sums = {name: torch.zeros_like(value) for name, value in parameters.items()}
         draw = torch.Generator().manual_seed(seed_for(work.seed, "fisher labels"))
         # One row at a time: the square of a batch's mean gradient is not the mean of squares.
-        for done, batch in enumerate(work.batches(texts, tokens=1), start=1):
+        for done, batch in enumerate(work.batches(rows, tokens=1), start=1):
             logits = network(batch).logits[head]
             loss = _drawn_loss(task, logits, draw)
             found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
             for total, gradient in zip(sums.values(), found, strict=True):
                 if gradient is not None:
                     total.addcmul_(gradient, gradient)
-            work.tell(f"Fisher information of {work.family.names[number]}", done, len(texts))
-        return {name: total / len(texts) for name, total in sums.items()}
+            work.tell(f"Fisher information of {work.family.names[number]}", done, len(rows))
+        return {name: total / len(rows) for name, total in sums.items()}
 
 
 def fisher_mean(

@@ -15,7 +15,7 @@ class Point:
         name: The model.
         kind: What it is: one model, a merge, or several models at once.
         score: Greater is better.
-        cost: Less is better, for instance milliseconds a text.
+        cost: Less is better, for instance milliseconds a row.
         low: Lower end of the score's confidence interval. Default: not known.
         high: Its upper end. Default: not known.
     """

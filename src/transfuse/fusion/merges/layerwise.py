@@ -11,9 +11,10 @@ from torch.func import functional_call
 from transfuse.data import seed_for
 from transfuse.errors import ModelError, Problem
 from transfuse.fusion.merges.base import Merge, Solution
-from transfuse.fusion.merges.family import Weights
+from transfuse.fusion.merges.family import Weights, parameters_of
 from transfuse.fusion.merges.linear_layers import names_by_layer
 from transfuse.fusion.merges.work import HEAD, Work
+from transfuse.models import Batch
 
 __all__ = ["Layerwise", "mixed"]
 
@@ -28,7 +29,7 @@ class Layerwise(Merge):
     """
 
     by: Literal["entropy", "labels"] = "entropy"
-    """`entropy` makes answers to texts sure, without labels; `labels` makes those to validation
+    """`entropy` makes answers to rows sure, without labels; `labels` makes those to validation
     rows right. Default: entropy."""
 
     start: float | None = None
@@ -41,7 +42,7 @@ class Layerwise(Merge):
     """Learning rate. Default: 0.02."""
 
     batch_size: int = 16
-    """Texts of a step. Default: 16."""
+    """Rows of a step. Default: 16."""
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not self.rate > 0 or self.batch_size < 1:
@@ -56,11 +57,13 @@ class Layerwise(Merge):
         count, layers = len(family.members), names_by_layer(family.encoder)
         first = 1 / count if self.start is None else self.start
         factors = torch.full((count, len(layers)), first, requires_grad=True)
+        work.put(mixed(family.base, family.deltas, layers, factors.detach()))
+        work.measure()
         adam = torch.optim.Adam([factors], lr=self.rate)
         losses = []
-        for step, (texts, targets) in enumerate(self._batches(work), start=1):
+        for step, (batch, targets) in enumerate(self._batches(work), start=1):
             weights = mixed(family.base, family.deltas, layers, factors)
-            loss = self._loss(work, weights, texts, targets)
+            loss = self._loss(work, weights, batch, targets)
             (factors.grad,) = torch.autograd.grad(loss, [factors])
             adam.step()
             losses.append(float(loss.detach()))
@@ -72,29 +75,28 @@ class Layerwise(Merge):
         }
         return Solution(mixed(family.base, family.deltas, layers, found), told=told)
 
-    def _batches(self, work: Work) -> Iterator[tuple[list[str], torch.Tensor | None]]:
-        """Texts of each step, with their targets where labels are learnt from."""
+    def _batches(self, work: Work) -> Iterator[tuple[Batch, torch.Tensor | None]]:
+        """Rows of each step, with their targets where labels are learnt from."""
         if self.by == "labels":
-            targets, texts = work.targets, work.evidence.validation.texts()
+            targets, rows = work.targets, work.prepared(work.evidence.validation)
         else:
-            targets, texts = None, work.texts(max(1, self.steps * self.batch_size))
+            targets, rows = None, work.inputs(max(1, self.steps * self.batch_size))
         draw = np.random.default_rng(seed_for(work.seed, "layerwise batches"))
         ahead: list[int] = []
         for _ in range(self.steps):
             while len(ahead) < self.batch_size:
-                ahead += draw.permutation(len(texts)).tolist()
+                ahead += draw.permutation(len(rows)).tolist()
             some, ahead = ahead[: self.batch_size], ahead[self.batch_size :]
             own = None if targets is None else torch.from_numpy(targets[some])
-            yield [texts[row] for row in some], own
+            yield work.family.encoder.collate(rows.take(some)), own
 
     def _loss(
-        self, work: Work, weights: Weights, texts: list[str], targets: torch.Tensor | None
+        self, work: Work, weights: Weights, batch: Batch, targets: torch.Tensor | None
     ) -> torch.Tensor:
         task, network = work.family.task, work.network
-        (column,) = network.encoders
-        placed = {f"encoders.{column}.backbone.{name}": value for name, value in weights.items()}
-        encoder = work.family.encoder
-        batch = encoder.collate(encoder.preprocess(texts))
+        own = {id(part): name for name, part in network.named_parameters()}
+        parameters = parameters_of(network)
+        placed = {own[id(parameters[name])]: value for name, value in weights.items()}
         logits: torch.Tensor = functional_call(network, placed, (batch,)).logits[HEAD]
         if targets is not None:
             return task.loss(logits, targets)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from transfuse.fusion.merges.base import Merge, Solution
-from transfuse.fusion.merges.family import text_encoder
-from transfuse.fusion.merges.linear_layers import linear_layers, products_of
+from transfuse.fusion.merges.linear_layers import linear_layers, linear_share, products_of
 from transfuse.fusion.merges.soup import mean
 from transfuse.fusion.merges.work import Work
 
@@ -23,7 +22,7 @@ class RegMean(Merge):
     """
 
     rows: int = 500
-    """Texts that pass through each model, of those that it learnt from. Default: 500."""
+    """Rows that pass through each model, of those that it learnt from. Default: 500."""
 
     shrinkage: float = 0.1
     """How far products of different inputs are drawn to 0: 0 trusts them, 1 drops them.
@@ -38,10 +37,9 @@ class RegMean(Merge):
         family = work.family
         found, used = [], []
         for number, network in enumerate(family.networks):
-            encoder = text_encoder(network)
-            texts = work.texts(self.rows, number)
-            used.append(len(texts))
-            found.append(products_of(encoder, linear_layers(encoder), work.batches(texts)))
+            encoder, rows = network.encoder, work.inputs(self.rows, number)
+            used.append(len(rows))
+            found.append(products_of(encoder, linear_layers(encoder), work.batches(rows)))
             work.tell("inputs of linear layers", number + 1, len(family.networks))
         weights = mean(family.weights)
         solved = [name for name in found[0] if name in weights]
@@ -52,7 +50,11 @@ class RegMean(Merge):
                 self.shrinkage,
             )
             work.tell("linear layers", done, len(solved))
-        told = {"layers": len(solved), "rows": dict(zip(family.names, used, strict=True))}
+        told = {
+            "layers": len(solved),
+            "share": linear_share(family.encoder, solved),
+            "rows": dict(zip(family.names, used, strict=True)),
+        }
         return Solution(weights, told=told)
 
 
@@ -65,12 +67,12 @@ def regression_mean(
     only what the inputs leave open, and there for the mean of the weights.
 
     Args:
-        weights: The weight of the layer in each model, [out, in].
+        weights: The weight of the layer in each model, [out, in] or [out, in, 1, 1].
         products: G_i = X_iᵀX_i of each model's inputs, [in, in].
         shrinkage: By how much entries off the diagonals of G_i are shrunk, from 0 to 1.
 
     Returns:
-        The merged weight, [out, in], of the first one's type.
+        The merged weight, of the first one's shape and type.
     """
     size = weights[0].shape[1]
     total = torch.zeros(size, size, dtype=torch.float64)
@@ -80,6 +82,7 @@ def regression_mean(
         given.diagonal().copy_(product.double().diagonal())
         given.diagonal().add_(max(1e-6 * float(product.diagonal().mean()), 1e-12))
         total += given
-        right += given @ weight.double().T
+        right += given @ weight.flatten(1).double().T
     factor = torch.linalg.cholesky(total)
-    return torch.cholesky_solve(right, factor).T.to(weights[0].dtype).contiguous()
+    found = torch.cholesky_solve(right, factor).T.to(weights[0].dtype).contiguous()
+    return found.reshape(weights[0].shape)

@@ -4,9 +4,15 @@ from dataclasses import dataclass
 
 import torch
 
+from transfuse.data import Preprocessed
 from transfuse.fusion.merges.base import Merge, Solution
-from transfuse.fusion.merges.family import Weights, text_encoder
-from transfuse.fusion.merges.linear_layers import linear_layers, names_by_layer, watching
+from transfuse.fusion.merges.family import Weights
+from transfuse.fusion.merges.linear_layers import (
+    linear_layers,
+    linear_share,
+    names_by_layer,
+    watching,
+)
 from transfuse.fusion.merges.regmean import regression_mean
 from transfuse.fusion.merges.soup import mean
 from transfuse.fusion.merges.work import Work
@@ -24,7 +30,7 @@ class RegMeanPlusPlus(Merge):
     """
 
     rows: int = 500
-    """Texts that pass through each model, of those that it learnt from. Default: 500."""
+    """Rows that pass through each model, of those that it learnt from. Default: 500."""
 
     shrinkage: float = 0.1
     """How far products of different inputs are drawn to 0: 0 trusts them, 1 drops them.
@@ -39,15 +45,16 @@ class RegMeanPlusPlus(Merge):
         family = work.family
         weights = mean(family.weights)
         work.put(weights)
+        work.measure()
         count = len(family.members)
-        texts = [work.texts(self.rows, number) for number in range(count)]
-        layers = linear_layers(text_encoder(work.network))
-        depth, solved = family.encoder.depth, 0
+        rows = [work.inputs(self.rows, number) for number in range(count)]
+        layers = linear_layers(work.network.encoder)
+        depth, solved = family.encoder.depth, list[str]()
         for place, names in enumerate(names_by_layer(family.encoder)):
             linear = [name for name in names if name in layers]
             if linear:
                 found = [
-                    self._products(work, number, place, names, texts[number])
+                    self._products(work, number, place, names, rows[number])
                     for number in range(count)
                 ]
                 for name in linear:
@@ -57,26 +64,27 @@ class RegMeanPlusPlus(Merge):
                             [products[name] for products in found],
                             self.shrinkage,
                         )
-                        solved += 1
+                        solved.append(name)
                 work.put({name: weights[name] for name in names})
             work.tell("layers", place + 1, depth)
-        rows = [len(some) for some in texts]
-        return Solution(
-            weights,
-            told={"layers": solved, "rows": dict(zip(family.names, rows, strict=True))},
-        )
+        told = {
+            "layers": len(solved),
+            "share": linear_share(family.encoder, solved),
+            "rows": dict(zip(family.names, map(len, rows), strict=True)),
+        }
+        return Solution(weights, told=told)
 
     def _products(
-        self, work: Work, number: int, place: int, names: list[str], texts: list[str]
+        self, work: Work, number: int, place: int, names: list[str], rows: Preprocessed
     ) -> Weights:
         """XᵀX of a member's layer behind the merged layers below it."""
-        encoder = text_encoder(work.network)
+        encoder = work.network.encoder
         own = work.family.weights[number]
         work.put({name: own[name] for name in names})
         layers = {name: part for name, part in linear_layers(encoder).items() if name in names}
         products: Weights = {}
         with torch.no_grad():
-            for batch in work.batches(texts):
-                with watching(layers, batch["attention_mask"], products):
+            for batch in work.batches(rows):
+                with watching(layers, batch.get("attention_mask"), products):
                     encoder.prefix(batch, place + 1)
         return products

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
 from transfuse.answering.dynamic import DynamicModel, mixable_names
 from transfuse.answering.members import aligned_scores
+from transfuse.data import Role
 from transfuse.errors import ModelError, Problem
 from transfuse.fusion.merges.base import facts
-from transfuse.fusion.merges.family import Weights, relate, text_encoder
+from transfuse.fusion.merges.family import Weights, backbone_of, relate
 from transfuse.fusion.merges.soup import mean
 from transfuse.fusion.merges.work import Work
 from transfuse.tasks import Task
@@ -45,6 +46,7 @@ class WeMoE(Stage):
 
     least: ClassVar[int] = 2
     most: ClassVar[int | None] = None
+    must_read: ClassVar[tuple[Role, ...] | None] = (Role.TEXT,)
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.decay < 0:
@@ -54,6 +56,16 @@ class WeMoE(Stage):
         self, models: Sequence[ModelFolder], evidence: Evidence, seed: int, tell: Tell
     ) -> Made:
         """See `Stage.make`."""
+        for folder in models:
+            if folder.reads != self.must_read:
+                raise ModelError(
+                    Problem(
+                        str(folder.path),
+                        f"reads {' and '.join(folder.reads)}, and weights are mixed text by text",
+                        "a text encoder",
+                        "Take a merge that gives one network, such as layerwise or regmean.",
+                    )
+                )
         work = Work(relate(models, self.base), evidence, seed, tell)
         model = self._apart(work)
         table = evidence.train.take(work.rows(self.rows))
@@ -95,7 +107,7 @@ class WeMoE(Stage):
         for delta in deltas:
             for name, value in delta.items():
                 value -= kept[name]
-        backbone: Any = text_encoder(work.network).backbone
+        backbone: Any = backbone_of(work.network.encoder)
         size = backbone.get_input_embeddings().embedding_dim
         router = (torch.zeros(count, size), torch.zeros(count))
         model = DynamicModel(work.network, tuple(deltas), router)
@@ -174,7 +186,7 @@ def _check(model: DynamicModel, work: Work) -> None:
         raise ModelError(
             Problem(
                 "wemoe",
-                f"the layers of {type(work.family.encoder.backbone).__name__} cannot be mixed "
+                f"the layers of {type(backbone_of(work.family.encoder)).__name__} cannot be mixed "
                 "text by text",
                 fix="Use another merge, or a fusion of answers.",
             )

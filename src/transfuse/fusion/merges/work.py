@@ -1,7 +1,8 @@
 """What a merge works with: the family, its rows, and one network whose weights are set anew.
 
 Coefficients are searched here: deltas stay in memory, a weight is copied only where it has changed
-since the last try, and the validation rows are tokenised once.
+since the last try, and the validation rows are prepared once. Weights are never judged with
+BatchNorm statistics that belong to others: these are measured before (`batch_norm.py`).
 """
 
 import copy
@@ -13,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from transfuse.answering import Evidence, Tell
-from transfuse.data import evaluation_batches, seed_for
+from transfuse.data import Preprocessed, Table, evaluation_batches, seed_for
 from transfuse.errors import DataError, Problem
 from transfuse.evaluation import evaluate
-from transfuse.fusion.merges.family import Family, Weights, text_encoder
+from transfuse.fusion.merges.batch_norm import Repair, has_batch_norm
+from transfuse.fusion.merges.family import Family, Weights, backbone_of, parameters_of
 from transfuse.fusion.merges.heads import merge_heads
 from transfuse.fusion.merges.search import Worth
 from transfuse.models import (
@@ -26,9 +28,9 @@ from transfuse.models import (
     Feeds,
     Head,
     Inference,
+    Inputs,
     Network,
     probe_engine,
-    read_inputs,
 )
 
 __all__ = ["HEAD", "Work"]
@@ -37,6 +39,7 @@ HEAD = "target"
 """The head of a merged network, as a model folder with one head calls it."""
 
 _BATCH_TOKENS = 2048
+_STATISTICS_ROWS = 512
 
 
 class Work:
@@ -63,8 +66,7 @@ class Work:
         first = self.family.networks[0]
         (column,) = first.encoders
         network = Network({column: copy.deepcopy(first.encoder)}, {HEAD: self._head(None)})
-        encoder = text_encoder(network)
-        for name, buffer in encoder.backbone.named_buffers():
+        for name, buffer in backbone_of(network.encoder).named_buffers():
             # Counters, masks and tables are nothing that models learn: they are the ancestor's.
             if name in self.family.buffers and buffer.shape == self.family.buffers[name].shape:
                 buffer.copy_(self.family.buffers[name])
@@ -80,7 +82,7 @@ class Work:
                 last call are left alone, and so are names that are not given.
             shares: What each member's head counts. Default: the same.
         """
-        parameters = dict(text_encoder(self.network).backbone.named_parameters())
+        parameters = parameters_of(self.network)
         with torch.no_grad():
             for name, value in weights.items():
                 if self._held.get(name) is not value:
@@ -101,6 +103,11 @@ class Work:
             shares: Likewise.
         """
         self.put(weights, shares)
+        self.measure()
+        return self.as_it_is()
+
+    def as_it_is(self) -> Worth:
+        """What the network is worth on the validation rows, with all that it holds now."""
         logits = Inference(self.network, self.engine).logits(self._feed, HEAD)
         return self.judged(logits)
 
@@ -139,41 +146,59 @@ class Work:
             )
         return self.family.task.targets(table)
 
+    def measure(self) -> int:
+        """Measure the statistics of the network's BatchNorm layers anew, if it has any.
+
+        Returns:
+            The number of layers.
+
+        Raises:
+            DataError: If there are such layers and no training rows.
+        """
+        encoder = self.network.encoder
+        return self.repair.measure(encoder, self._shares) if has_batch_norm(encoder) else 0
+
+    @cached_property
+    def repair(self) -> Repair:
+        """The members' BatchNorm layers on training rows, without labels."""
+        batches = list(self.batches(self.inputs(_STATISTICS_ROWS)))
+        return Repair([network.encoder for network in self.family.networks], batches, self.tell)
+
     @cached_property
     def _feed(self) -> Feed:
-        return self.feed(self.evidence.validation.texts())
+        rows = self.prepared(self.evidence.validation)
+        return Feeds(self.network).feed(Inputs(rows, rows.keys()))
 
-    def feed(self, texts: Sequence[str]) -> Feed:
-        """Texts, ready for the network or for a member.
+    def prepared(self, table: Table) -> Preprocessed:
+        """Rows as the members' encoder prepares them.
 
         Args:
-            texts: The texts.
+            table: The rows.
         """
-        return Feeds(self.network).feed(read_inputs(self.family.encoder, texts))
+        encoder = self.family.encoder
+        return encoder.preprocess(table.inputs(encoder.reads))
 
-    def batches(self, texts: Sequence[str], tokens: int = _BATCH_TOKENS) -> Iterator[Batch]:
-        """Texts in batches of like length.
+    def batches(self, rows: Preprocessed, tokens: int = _BATCH_TOKENS) -> Iterator[Batch]:
+        """Rows in batches of like length.
 
         Args:
-            texts: The texts.
+            rows: The rows.
             tokens: Padded tokens of a batch at the most. Default: 2,048.
 
         Yields:
-            Token ids and mask.
+            What the encoder reads.
         """
-        encoder = self.family.encoder
-        rows = encoder.preprocess(texts)
         for some in evaluation_batches(rows.lengths, tokens):
-            yield encoder.collate(rows.take(some))
+            yield self.family.encoder.collate(rows.take(some))
 
-    def texts(self, rows: int, member: int | None = None) -> list[str]:
-        """Training texts; see `rows`.
+    def inputs(self, rows: int, member: int | None = None) -> Preprocessed:
+        """Prepared training rows; see `rows`.
 
         Args:
             rows: How many at the most.
-            member: Only texts that this member learnt from, where there are any. Default: all.
+            member: Only rows that this member learnt from, where there are any. Default: all.
         """
-        return self.evidence.train.take(self.rows(rows, member)).texts()
+        return self.prepared(self.evidence.train.take(self.rows(rows, member)))
 
     def rows(self, rows: int, member: int | None = None) -> NDArray[np.int64]:
         """Places of training rows, drawn without regard to the order of the members.

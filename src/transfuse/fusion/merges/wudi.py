@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from transfuse.fusion.merges.base import Scaled
+from transfuse.fusion.merges.directions import by_linear_layer
 from transfuse.fusion.merges.family import Weights
-from transfuse.fusion.merges.linear_layers import linear_layers
-from transfuse.fusion.merges.soup import mean
 from transfuse.fusion.merges.work import Work
 
 __all__ = ["Wudi", "least_interference"]
@@ -40,14 +39,7 @@ class Wudi(Scaled):
 
     def direction(self, work: Work) -> Weights:
         """The optimised deltas of linear layers, the mean of all others."""
-        deltas = work.family.deltas
-        merged = mean(deltas)
-        names = [name for name in linear_layers(work.family.encoder) if name in merged]
-        for done, name in enumerate(names, start=1):
-            parts = [delta[name] for delta in deltas]
-            merged[name] = least_interference(parts, self.steps, self.rate)
-            work.tell("linear layers", done, len(names))
-        return merged
+        return by_linear_layer(work, lambda parts: least_interference(parts, self.steps, self.rate))
 
 
 def least_interference(

@@ -131,6 +131,11 @@ class AudioEncoder(Encoder):
         self.image.reset(seed)
 
     @property
+    def pooling_used(self) -> str:
+        """See `Encoder.pooling_used`."""
+        return self.image.pooling_used
+
+    @property
     def finishes(self) -> bool:
         """See `Encoder.finishes`."""
         return self.image.finishes

@@ -215,6 +215,11 @@ class ImageEncoder(Encoder):
         return self
 
     @property
+    def pooling_used(self) -> ImagePooling:
+        """See `Encoder.pooling_used`."""
+        return self.pooling
+
+    @property
     def finishes(self) -> bool:
         """See `Encoder.finishes`."""
         return self.batch_norm == "recomputed" and bool(normalisers(self.backbone))
