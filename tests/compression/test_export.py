@@ -19,7 +19,7 @@ from transfuse.compression.invariance import batch_invariance, invariance_told
 from transfuse.compression.quantise import with_graph
 from transfuse.compression.rows import rows_to_choose, rows_to_fit
 from transfuse.compression.sensitivity import logit_error
-from transfuse.data import Table
+from transfuse.data import Role, Table
 from transfuse.errors import DataError, ModelError
 from transfuse.models import (
     Engine,
@@ -37,6 +37,7 @@ from transfuse.tasks import Classification, Regression, Task
 pytest.importorskip("onnxscript")
 
 MOOD = Classification(labels=LABELS)
+TEXT = (Role.TEXT,)
 
 
 @pytest.fixture
@@ -175,12 +176,12 @@ def labelled(rows: Sequence[str]) -> Table:
 def test_calibration_rows_are_never_rows_that_are_chosen_by() -> None:
     rows = [f"text {number}" for number in range(40)]
     mixed = Evidence(labelled(rows), labelled(rows[10:30]))
-    found = rows_to_fit(mixed, 100, 0, "test")
+    found = rows_to_fit(mixed, TEXT, 100, 0, "test")
     assert sorted(found) == sorted([*rows[:10], *rows[30:]])
-    assert rows_to_fit(mixed, 5, 0, "test") == rows_to_fit(mixed, 5, 0, "test")
-    assert set(rows_to_fit(mixed, 5, 0, "test")) <= set(found)
+    assert rows_to_fit(mixed, TEXT, 5, 0, "test") == rows_to_fit(mixed, TEXT, 5, 0, "test")
+    assert set(rows_to_fit(mixed, TEXT, 5, 0, "test")) <= set(found)
     with pytest.raises(DataError, match="every training row is a validation row"):
-        rows_to_fit(Evidence(labelled(rows[:10]), labelled(rows)), 5, 0, "test")
+        rows_to_fit(Evidence(labelled(rows[:10]), labelled(rows)), TEXT, 5, 0, "test")
 
 
 def test_without_validation_rows_nothing_is_chosen() -> None:

@@ -57,7 +57,7 @@ def test_it_tokenises_as_its_network_does(small_folder: ModelFolder, small_onnx:
     network = small_folder.model
     asked = [*texts(20), *ODD]
     wanted = network.encoder.preprocess(asked)  # type: ignore[union-attr]
-    found = small_onnx.rows(asked)
+    found = small_onnx.inputs.preprocess(asked)
     assert [row.tolist() for row in found] == [row.tolist() for row in wanted]
 
 

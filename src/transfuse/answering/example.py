@@ -1,10 +1,15 @@
 """The runnable example that lies beside an exported model and needs nothing of ours."""
 
+from transfuse.errors import ModelError, Problem
+from transfuse.models.images.portable import PictureInputs
+from transfuse.models.images.processing import Processing
+from transfuse.models.portable import GraphInputs, TextInputs
+
 __all__ = ["EXAMPLE", "example"]
 
 EXAMPLE = "example.py"
 
-_TEXT = '''"""This folder's model without Transfuse: python example.py "a text" "another text"."""
+_TEXTS = '''"""This folder's model without Transfuse: python example.py "a text" "another text"."""
 
 import json, sys
 from pathlib import Path
@@ -28,6 +33,27 @@ for text, row in zip(texts, scores.tolist()):
     print(json.dumps({{"text": text, **dict(zip(about["labels"], row))}}, ensure_ascii=False))
 '''
 
+_PICTURES = '''"""This folder's model without Transfuse: python example.py photo.jpg another.png."""
+
+import json, sys
+from pathlib import Path
+
+import {runtime}
+import numpy as np
+from PIL import Image, ImageOps
+
+here = Path(__file__).resolve().parent
+about = json.loads((here / "transfuse.json").read_text("utf-8"))
+names = sys.argv[1:] or sys.exit(__doc__)
+pictures = [ImageOps.exif_transpose(Image.open(name)).convert("RGB") for name in names]
+{prepare}
+inputs = {{"pixel_values": pixels.transpose(0, 3, 1, 2).astype(np.float32)}}
+{run}
+{scores}
+for name, row in zip(names, scores.tolist()):
+    print(json.dumps({{"image": name, **dict(zip(about["labels"], row))}}, ensure_ascii=False))
+'''
+
 _RUN = {
     "onnxruntime": "session = onnxruntime.InferenceSession("
     'str(here / "model.onnx"), providers=["CPUExecutionProvider"])\n'
@@ -45,20 +71,57 @@ _SCORES = {
 }
 
 
-def example(runtime: str, kind: str, place: int, max_length: int, padding: int) -> str:
+def example(runtime: str, kind: str, place: int, inputs: GraphInputs) -> str:
     """The program.
 
     Args:
         runtime: `onnxruntime` or `openvino`.
         kind: The task's kind.
         place: Which output of the graph is answered.
-        max_length: Longest text in tokens.
-        padding: The token that fills short rows.
+        inputs: How rows become the graph's inputs.
+
+    Raises:
+        ModelError: For inputs that no example is known of.
     """
-    return _TEXT.format(
-        runtime=runtime,
-        run=_RUN[runtime].format(place=place),
-        scores=_SCORES[kind],
-        max_length=max_length,
-        padding=padding,
-    )
+    common = {"runtime": runtime, "run": _RUN[runtime].format(place=place), "scores": _SCORES[kind]}
+    match inputs:
+        case TextInputs():
+            return _TEXTS.format(**common, max_length=inputs.max_length, padding=inputs.padding)
+        case PictureInputs():
+            return _PICTURES.format(**common, prepare=_preparing(inputs.processing))
+    raise ModelError(Problem("example", f"nothing is known of {type(inputs).__name__}"))
+
+
+def _preparing(processing: Processing) -> str:
+    """How pictures become normalised pixels, in Pillow and numpy alone where they can."""
+    if processing.library is not None:
+        return (
+            "from transformers import AutoImageProcessor\n\n"
+            'processor = AutoImageProcessor.from_pretrained(here, backend="pil")\n'
+            "found = processor(pictures, return_tensors=\"np\")['pixel_values']\n"
+            "pixels = found.transpose(0, 2, 3, 1)"
+        )
+    lines = []
+    resized = "picture"
+    match processing.resize:
+        case int(short):
+            lines += [
+                f"sides = lambda picture: [int({short} * side / min(picture.size)) "
+                "for side in picture.size]"
+            ]
+            resized = f"picture.resize(sides(picture), {processing.resample})"
+        case (height, width):
+            resized = f"picture.resize(({width}, {height}), {processing.resample})"
+    lines.append(f"pictures = [{resized} for picture in pictures]")
+    if processing.crop:
+        side = processing.size
+        lines += [
+            f"corner = lambda picture: [(side - {side}) // 2 for side in picture.size]",
+            f"boxes = [(x, y, x + {side}, y + {side}) for x, y in map(corner, pictures)]",
+            "pictures = [picture.crop(box) for picture, box in zip(pictures, boxes)]",
+        ]
+    lines += [
+        f"factor, offset = {list(processing.factor)}, {list(processing.offset)}",
+        "pixels = np.stack(pictures) * np.array(factor) + np.array(offset)",
+    ]
+    return "\n".join(lines)

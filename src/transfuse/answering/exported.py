@@ -1,4 +1,4 @@
-"""Models that left torch: an ONNX or OpenVINO graph, its tokenizer, and an example of its use."""
+"""Models that left torch: an ONNX or OpenVINO graph, what makes its inputs, and an example."""
 
 import json
 import shutil
@@ -14,24 +14,35 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from transfuse.answering.base import Answerer, Open
 from transfuse.answering.example import EXAMPLE, example
 from transfuse.answering.runtime import Run, run_onnx, run_openvino
-from transfuse.data import Ragged, evaluation_batches
+from transfuse.data import Role, evaluation_batches
 from transfuse.errors import ModelError, Problem
-from transfuse.models.tokens import pad_rows, tokenise
+from transfuse.models.images.portable import PictureInputs
+from transfuse.models.portable import GraphInputs, TextInputs
 from transfuse.recipe import build, spec_of
 from transfuse.tasks import TASKS, Task
 
-__all__ = ["ONNX", "OPENVINO", "Exported", "ExportedModel", "Files", "OnnxModel", "OpenVinoModel"]
+__all__ = [
+    "ONNX",
+    "OPENVINO",
+    "Exported",
+    "ExportedModel",
+    "Files",
+    "OnnxModel",
+    "OpenVinoModel",
+]
 
 ONNX = "model.onnx"
 OPENVINO = "openvino_model.xml"
 _ABOUT = "exported.json"
 _BATCH_TOKENS = 2048
 """Padded tokens of a batch, as many as a network of ours takes: they stay in cache."""
+
+INPUTS: dict[str, type[GraphInputs]] = {"text": TextInputs, "image": PictureInputs}
+"""What makes a graph's inputs, by the name that the folder gives it."""
 
 
 @dataclass(frozen=True)
@@ -41,39 +52,39 @@ class Exported:
     Args:
         tasks: What each output of the graph means, in the outputs' order.
         head: The task that is answered.
-        max_length: Longest text in tokens.
-        padding: The token that fills short rows.
-        filler: The token that stands for a text without tokens.
+        inputs: How rows become the graph's inputs.
         parameters: Numbers that the network had.
         precision: `fp32`, `int8` or `bf16`.
     """
 
     tasks: Mapping[str, Task]
     head: str
-    max_length: int
-    padding: int
-    filler: int
+    inputs: GraphInputs
     parameters: int
     precision: str = "fp32"
 
     def to_json(self) -> str:
         """Plain values as JSON text."""
         tasks = {name: spec_of(TASKS, task) for name, task in self.tasks.items()}
-        return json.dumps({**vars(self), "tasks": tasks}, indent=2, ensure_ascii=False)
+        kind = next(name for name, each in INPUTS.items() if isinstance(self.inputs, each))
+        told = {**vars(self), "tasks": tasks, "inputs": {kind: self.inputs.settings()}}
+        return json.dumps(told, indent=2, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> Self:
+    def from_json(cls, text: str, where: Path) -> Self:
         """The inverse of `to_json`.
 
         Args:
             text: JSON.
-            where: The file, for errors.
+            where: The file, beside which those are that the inputs are made with.
         """
         told: dict[str, Any] = json.loads(text)
         tasks = {
             name: build(TASKS, spec, f"{where}: {name}") for name, spec in told["tasks"].items()
         }
-        return cls(**{**told, "tasks": tasks})
+        ((kind, settings),) = told["inputs"].items()
+        inputs = INPUTS[kind].of(where.parent, settings)
+        return cls(**{**told, "tasks": tasks, "inputs": inputs})
 
 
 @dataclass(frozen=True)
@@ -104,18 +115,11 @@ class _Scratch:
 
 
 @dataclass(frozen=True)
-class _Rules:
-    """A tokenizer as `tokenise` wants it."""
-
-    backend_tokenizer: Tokenizer
-
-
-@dataclass(frozen=True)
 class ExportedModel(Answerer):
-    """A graph in files, beside the tokenizer of the network that it was made of.
+    """A graph in files, beside what makes its inputs of rows.
 
     Args:
-        files: Where the graph and the tokenizer are.
+        files: Where the graph is, and the files that its inputs are made with.
         about: What the graph's inputs and outputs mean.
     """
 
@@ -143,10 +147,15 @@ class ExportedModel(Answerer):
     def _run(self) -> Run:
         return self.open()
 
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        """The network's tokenizer."""
-        return Tokenizer.from_file(str(self.files.path / "tokenizer.json"))
+    @property
+    def reads(self) -> tuple[Role, ...]:
+        """See `Answerer.reads`."""
+        return self.inputs.reads
+
+    @property
+    def inputs(self) -> GraphInputs:
+        """How rows become the graph's inputs."""
+        return self.about.inputs
 
     @property
     def parameters(self) -> int:
@@ -167,6 +176,18 @@ class ExportedModel(Answerer):
         """The graph's files."""
         return sorted(path for name in self.graph for path in self.files.path.glob(name))
 
+    def beside(self, files: "Files", precision: str) -> Exported:
+        """What another graph of the same inputs says of itself; its files are put beside it.
+
+        Args:
+            files: Where the other graph is.
+            precision: What is said of its numbers.
+        """
+        for path in self.inputs.paths():
+            shutil.copyfile(path, files.path / path.name)
+        inputs = self.inputs.of(files.path, self.inputs.settings())
+        return replace(self.about, inputs=inputs, precision=precision)
+
     def of_task(self, name: str) -> Self:
         """The same model answering another of its tasks.
 
@@ -181,63 +202,45 @@ class ExportedModel(Answerer):
             raise ModelError(Problem(str(self.files.path), f"has no task {name!r}", known))
         return replace(self, about=replace(self.about, head=name))
 
-    def rows(self, texts: Sequence[str]) -> Ragged:
-        """Token ids of texts, as the network's own encoder makes them.
-
-        Args:
-            texts: The texts.
-        """
-        about = self.about
-        return tokenise(_Rules(self.tokenizer), texts, about.max_length, filler=about.filler)
-
     def logits(
-        self, texts: Sequence[str], *, run: Run | None = None, tokens: int = _BATCH_TOKENS
+        self, rows: Sequence[Any], *, run: Run | None = None, tokens: int = _BATCH_TOKENS
     ) -> NDArray[np.float32]:
-        """The head's logits for texts, [n, outputs].
+        """The head's logits for rows, [n, outputs].
 
         Args:
-            texts: The texts.
+            rows: What `Table.inputs` gives for the roles of `reads`.
             run: Another opened graph of the same inputs and outputs. Default: the model's own.
             tokens: Padded tokens of a batch at the most. Default: 2,048.
         """
         run, place = run or self._run, list(self.about.tasks).index(self.about.head)
-        found = np.zeros((len(texts), self.task.outputs), np.float32)
-        rows = self.rows(texts) if texts else Ragged.from_rows([])
-        for some in evaluation_batches(rows.lengths, tokens):
-            found[some] = run(self.collate(rows.take(some)))[place]
+        found = np.zeros((len(rows), self.task.outputs), np.float32)
+        ready = self.inputs.preprocess(rows)
+        for some in evaluation_batches(ready.lengths, tokens):
+            found[some] = run(self.inputs.collate(ready.take(some)))[place]
         return found
 
-    def collate(self, rows: Ragged) -> dict[str, NDArray[np.int64]]:
-        """A batch of the graph's inputs.
-
-        Args:
-            rows: Token ids.
-        """
-        ids, mask = pad_rows(rows, self.about.padding)
-        return {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
-
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def scores(self, rows: Sequence[Any]) -> NDArray[np.float64]:
         """See `Answerer.scores`."""
-        scores = self.task.scores(torch.from_numpy(self.logits(texts)))
+        scores = self.task.scores(torch.from_numpy(self.logits(rows)))
         answered: NDArray[np.float64] = scores.double().numpy()
         return answered
 
     def save(self, folder: Path) -> None:
-        """See `Answerer.save`: the graph, the tokenizer's files and `example.py`."""
-        for path in [*self.graph_files(), *self.files.path.glob("*token*.json")]:
+        """See `Answerer.save`: the graph, what makes its inputs, and `example.py`."""
+        for path in [*self.graph_files(), *self.inputs.paths()]:
             if path.parent != folder:
                 shutil.copyfile(path, folder / path.name)
         (folder / _ABOUT).write_text(self.about.to_json(), encoding="utf-8")
         about = self.about
         place = list(about.tasks).index(about.head)
-        text = example(self.runtime, self.task.kind, place, about.max_length, about.padding)
+        text = example(self.runtime, self.task.kind, place, about.inputs)
         (folder / EXAMPLE).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, open_member: Open) -> Self:
         """See `Answerer.load`."""
         path = folder / _ABOUT
-        return cls(Files(folder), Exported.from_json(path.read_text(encoding="utf-8"), str(path)))
+        return cls(Files(folder), Exported.from_json(path.read_text(encoding="utf-8"), path))
 
 
 @dataclass(frozen=True)

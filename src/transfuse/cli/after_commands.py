@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from transfuse.cli.doing import Output, Settings, do_recipe
+from transfuse.cli.show import note
 from transfuse.errors import Problem, TransfuseError
 
 __all__ = ["make_of", "register"]
@@ -57,9 +58,11 @@ def compress(
         make_of(context, [folder], stages, data, output, settings)
         return
     from transfuse.cli.recipes import override
-    from transfuse.study.shrink import shrinking
+    from transfuse.study.shrink import left_out, shrinking
 
     recipe = shrinking(folder, keep=0.99 if keep is None else keep, data=data)
+    if missing := left_out(folder):
+        note(f"not tried, since they are for models that read texts: {', '.join(missing)}")
     do_recipe(context.obj, override(recipe, settings or []), output)
 
 

@@ -15,38 +15,28 @@ from torch import nn
 from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell, load_model, write_folder
 from transfuse.answering.about import read_about
 from transfuse.answering.exported import ONNX, Exported, ExportedModel, Files, OnnxModel
-from transfuse.answering.runtime import need
+from transfuse.answering.runtime import need, run_onnx
 from transfuse.compression.invariance import invariance_told
 from transfuse.compression.rows import rows_to_fit
 from transfuse.errors import ModelError, Problem
-from transfuse.models import (
-    Batch,
-    Engine,
-    Feeds,
-    Inference,
-    Network,
-    StaticEncoder,
-    TextEncoder,
-    read_inputs,
-)
-from transfuse.models.quiet import quiet_loading
-from transfuse.models.tokens import padding_id
+from transfuse.models import Engine, Feeds, Inference, Network, read_inputs
+from transfuse.models.portable import Portable
 from transfuse.tasks import Task
 
 __all__ = ["Onnx", "export", "greatest_difference", "onnx_model", "to_onnx"]
 
-_AXES = dict.fromkeys(("input_ids", "attention_mask"), ("batch", "length"))
-"""The axes of inputs that vary; of any other input it is the first alone."""
-
 _TOLERANCE = 1e-4
+
+_MADE_UP = 64
 
 
 @dataclass(frozen=True)
 class Onnx(Stage):
     """The network as an ONNX graph in 32 bits, for ONNX Runtime.
 
-    Batch and length are dynamic axes; several tasks are several outputs of one graph. The graph's
-    logits are compared with the network's on training rows, one by one and in batches.
+    Batch and length are dynamic axes, of pictures batch, and height and width where convolutions
+    do all the work; several tasks are several outputs of one graph. The graph's logits are compared
+    with the network's on training rows, one by one and in batches.
     """
 
     rows: int = 256
@@ -69,8 +59,8 @@ class Onnx(Stage):
     ) -> Made:
         """See `Stage.make`."""
         (folder,) = models
-        texts = rows_to_fit(evidence, self.rows, seed, "onnx")
-        model, told = _checked(folder, texts, self.tolerance, tell)
+        rows = rows_to_fit(evidence, folder.reads, self.rows, seed, "onnx")
+        model, told = _checked(folder, rows, self.tolerance, tell)
         return Made(model, folder.task, told)
 
 
@@ -78,7 +68,7 @@ def export(
     folder: Path | str,
     output: Path | str,
     *,
-    texts: Sequence[str] = (),
+    rows: Sequence[Any] = (),
     task: str | None = None,
     tolerance: float = _TOLERANCE,
 ) -> dict[str, object]:
@@ -90,7 +80,8 @@ def export(
     Args:
         folder: A model folder.
         output: The new folder.
-        texts: Texts that the graph is checked on. Default: rows of random tokens.
+        rows: Rows that the graph is checked on, as `Table.inputs` gives them. Default: rows
+            without meaning.
         task: Which of several tasks it answers first; the others are outputs too. Default: the
             first.
         tolerance: As for `Onnx`.
@@ -102,7 +93,7 @@ def export(
         ModelError: If the model is no network, or the graph's answers are not the network's.
     """
     opened = load_model(folder, Engine(), task=task)
-    model, told = _checked(opened, texts, tolerance, lambda what, done, total: None)
+    model, told = _checked(opened, rows, tolerance, lambda what, done, total: None)
     about = read_about(Path(folder))
     write_folder(
         Path(output),
@@ -151,51 +142,82 @@ def to_onnx(network: Network, tasks: Mapping[str, Task], head: str) -> OnnxModel
         head: The one of them that is answered.
 
     Raises:
-        ModelError: If what exports is not installed, the network has several encoders, or an
-            operation of it has no counterpart.
+        ModelError: If what exports is not installed, the network has several encoders or one that
+            no graph can be made of, or an operation of it has no counterpart.
     """
     for library in ("onnx", "onnxscript", "onnxruntime"):
         need(library, "export")
     from transfuse.compression.onnx_graph import tidy, write_graph
 
-    columns = ", ".join(network.encoders)
-    if len(network.encoders) != 1 or not isinstance(network.encoder, TextEncoder | StaticEncoder):
-        raise ModelError(Problem("export", f"the network encodes {columns}", "one column of texts"))
-    plain, encoder = network.copied_as(torch.float32).cpu(), network.encoder
-    batch = plain.encoder.probe_batch()
-    module = _Plain(plain, tuple(batch), tuple(tasks))
-    axes = {name: _AXES.get(name, ("batch",)) for name in batch}
-    shapes = tuple(
-        dict.fromkeys(range(len(axes[name])), torch.export.Dim.DYNAMIC) for name in batch
-    )
-    graph = _traced(module, plain, batch, shapes)
-    files = Files.fresh()
-    tidy(graph, axes, (f"network.encoders.{columns}.backbone.", "network."))
+    plain, files = network.copied_as(torch.float32).cpu(), Files.fresh()
+    portable = plain.encoder.portable(files.path) if len(plain.encoders) == 1 else None
+    if portable is None:
+        columns = ", ".join(network.encoders)
+        raise ModelError(
+            Problem("export", f"the network encodes {columns}", "one column of texts or pictures")
+        )
+    module = _Plain(plain, tuple(portable.names.values()), tuple(tasks))
+    axes = portable.axes
+    graph = None
+    if portable.other is not None:
+        graph = _bearing_other_sides(module, portable)
+    if graph is None:
+        if portable.other is not None:
+            axes = {name: varying[:1] for name, varying in axes.items()}
+        graph = _traced(module, portable, axes)
+    (column,) = network.encoders
+    tidy(graph, axes, (f"network.encoders.{column}.backbone.", "network."))
     write_graph(graph, files.path / ONNX)
-    with quiet_loading():
-        encoder.tokenizer.save_pretrained(files.path)
     about = Exported(
         tasks=dict(tasks),
         head=head,
-        max_length=encoder.max_length,
-        padding=padding_id(encoder.tokenizer),
-        # An empty text either has tokens, or is what stands for all texts without any.
-        filler=int(encoder.preprocess([""])[0][0]),
+        inputs=portable.inputs,
         parameters=sum(weight.numel() for weight in network.parameters()),
     )
     return OnnxModel(files, about)
 
 
+def _bearing_other_sides(module: "_Plain", portable: Portable) -> Any:
+    """The graph with all its axes varying; None where other sides are beyond it."""
+    assert portable.other is not None
+    tensors = [portable.other[name] for name in portable.names.values()]
+    try:
+        with torch.no_grad():
+            wanted = module(*tensors)
+        graph = _traced(module, portable, portable.axes)
+        inputs = {
+            name: tensor.contiguous().numpy()
+            for name, tensor in zip(portable.names, tensors, strict=True)
+        }
+        found = run_onnx(graph.SerializeToString())(inputs)
+    except (RuntimeError, ValueError, ModelError):
+        # What runs the graph raises errors of its own, which are all of these kinds.
+        return None
+    for one, other in zip(found, wanted, strict=True):
+        largest = max(1.0, float(other.abs().max()))
+        if not np.abs(one - other.numpy()).max() <= _TOLERANCE * largest:
+            return None
+    return graph
+
+
 def _traced(
-    module: "_Plain", network: Network, batch: Batch, shapes: tuple[dict[int, Any], ...]
+    module: "_Plain", portable: Portable, axes: Mapping[str, tuple[str | None, ...]]
 ) -> Any:
     """The graph of what the module does with a batch."""
-    with _quiet(), torch.no_grad(), Engine(attention="eager").apply(network):
+    shapes = tuple(
+        {
+            place: torch.export.Dim.DYNAMIC
+            for place, axis in enumerate(axes[name])
+            if axis is not None
+        }
+        for name in portable.names
+    )
+    with _quiet(), torch.no_grad(), Engine(attention="eager").apply(module.network):
         try:
             program = torch.onnx.export(
                 module,
-                tuple(batch.values()),
-                input_names=list(batch),
+                tuple(portable.batch[name] for name in portable.names.values()),
+                input_names=list(portable.names),
                 output_names=list(module.tasks),
                 dynamic_shapes=(shapes,),
                 dynamo=True,
@@ -210,21 +232,20 @@ def _traced(
     return program.model_proto
 
 
-def greatest_difference(network: Network, model: ExportedModel, texts: Sequence[str]) -> float:
+def greatest_difference(network: Network, model: ExportedModel, rows: Sequence[Any]) -> float:
     """The greatest difference of an exported model's logits from those of its network.
 
     Args:
         network: The network.
         model: The exported model.
-        texts: Texts; each is asked in a batch, and some alone.
+        rows: Rows; each is asked in a batch, and some alone.
 
     Returns:
         The difference, as a share of the largest logit where that is above 1.
     """
-    feed = Feeds(network).feed(read_inputs(network.encoder, texts))
+    feed = Feeds(network).feed(read_inputs(network.encoder, rows))
     wanted = Inference(network, Engine()).logits(feed, model.about.head).numpy()
-    alone = min(len(texts), 16)
-    found = model.logits(texts), model.logits(texts[:alone], tokens=1)
+    found = model.logits(rows), model.logits(rows[:16], tokens=1)
     largest = max(1.0, float(np.abs(wanted).max(initial=0)))
     return max(
         float(np.abs(given - wanted[: len(given)]).max(initial=0)) / largest for given in found
@@ -247,15 +268,15 @@ class _Plain(nn.Module):
 
 
 def _checked(
-    folder: ModelFolder, texts: Sequence[str], tolerance: float, tell: Tell
+    folder: ModelFolder, rows: Sequence[Any], tolerance: float, tell: Tell
 ) -> tuple[OnnxModel, dict[str, object]]:
     tell("export", 0, 2)
     model = onnx_model(folder)
     tell("export", 1, 2)
-    texts = list(texts) or _random_texts(model)
+    rows = rows if len(rows) else model.inputs.made_up(_MADE_UP)
     difference = 0.0
     if isinstance(folder.model, Network):
-        difference = greatest_difference(folder.model, model, texts)
+        difference = greatest_difference(folder.model, model, rows)
     if not difference <= tolerance:
         raise ModelError(
             Problem(
@@ -269,19 +290,10 @@ def _checked(
     return model, {
         "precision": "fp32",
         "bytes": model.size,
-        "checked_rows": len(texts),
+        "checked_rows": len(rows),
         "greatest_difference": difference,
-        **invariance_told(model, texts),
+        **invariance_told(model, rows),
     }
-
-
-def _random_texts(model: OnnxModel) -> list[str]:
-    """Texts of random tokens, of one word to the greatest length."""
-    words = [model.tokenizer.decode([number]) for number in range(model.tokenizer.get_vocab_size())]
-    words = [word for word in words if word.strip()] or ["a"]
-    rng = np.random.default_rng(0)
-    lengths = np.unique(np.geomspace(1, model.about.max_length, 32).astype(int))
-    return [" ".join(rng.choice(words, length)) for length in lengths.repeat(2)]
 
 
 def _kind(folder: ModelFolder) -> str:

@@ -1,4 +1,4 @@
-"""Whether a model answers a text the same, whatever else it is asked at the same time."""
+"""Whether a model answers a row the same, whatever else it is asked at the same time."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -14,76 +14,78 @@ __all__ = ["batch_invariance", "invariance_told", "precision_told"]
 _TOLERANCE = 1e-3
 """Scores that differ by less are the same to whoever reads them: a tenth of a percentage point."""
 
-_TEXTS = 24
+_ROWS = 24
 
 
 class _Scoring(Protocol):
-    """A model: texts in, scores out."""
+    """A model: rows in, scores out."""
 
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Scores of texts, [n, outputs]."""
+    def scores(self, rows: Sequence[Any]) -> NDArray[np.float64]:
+        """Scores of rows, [n, outputs]."""
 
 
-def batch_invariance(model: _Scoring, texts: Sequence[str]) -> float:
-    """The greatest difference that the company of a text makes to its scores.
+def batch_invariance(model: _Scoring, rows: Sequence[Any]) -> float:
+    """The greatest difference that the company of a row makes to its scores.
 
-    Each text is asked alone, among all others, and beside a much longer one, which pads it.
+    Each row is asked alone, among all others, and beside one other: of texts a much longer one,
+    which pads it, else its neighbour.
 
     Args:
         model: A model folder, or what answers in it.
-        texts: Texts; a few dozen tell enough.
+        rows: Rows; a few dozen tell enough.
 
     Returns:
-        The greatest absolute difference of a score; 0 for fewer than two texts.
+        The greatest absolute difference of a score; 0 for fewer than two rows.
     """
-    if len(texts) < 2:
+    if len(rows) < 2:
         return 0.0
-    long = " ".join(sorted(texts, key=len)[-3:])
-    together = model.scores(texts)
+    written = [row for row in rows if isinstance(row, str)]
+    long = " ".join(sorted(written, key=len)[-3:])
+    together = model.scores(rows)
     worst = 0.0
-    for place, text in enumerate(texts):
-        alone = model.scores([text])[0]
-        beside = model.scores([text, long])[0]
+    for place, row in enumerate(rows):
+        alone = model.scores([row])[0]
+        beside = model.scores([row, long if written else rows[place - 1]])[0]
         for other in (together[place], beside):
             worst = max(worst, float(np.abs(alone - other).max()))
     return worst
 
 
 def precision_told(
-    model: ExportedModel, plain: OnnxModel, texts: Sequence[str], logits: NDArray[np.float32]
+    model: ExportedModel, plain: OnnxModel, rows: Sequence[Any], logits: NDArray[np.float32]
 ) -> dict[str, Any]:
     """What a stage tells of a model in other numbers, beside its graph in 32 bits.
 
     Args:
         model: The model.
         plain: The graph in 32 bits.
-        texts: Training texts that both are asked.
+        rows: Training rows that both are asked.
         logits: What the plain graph says of them, [n, outputs].
     """
     return {
         "bytes": model.size,
         "bytes_before": plain.size,
-        "rows": len(texts),
-        "logit_error": logit_error(model.logits(texts), logits),
-        **invariance_told(model, texts),
+        "rows": len(rows),
+        "logit_error": logit_error(model.logits(rows), logits),
+        **invariance_told(model, rows),
     }
 
 
 def invariance_told(
-    model: _Scoring, texts: Sequence[str], tolerance: float = _TOLERANCE
+    model: _Scoring, rows: Sequence[Any], tolerance: float = _TOLERANCE
 ) -> dict[str, Any]:
     """What a stage tells of batch invariance.
 
     Args:
         model: The model.
-        texts: Texts, of which two dozen of different lengths are asked.
+        rows: Rows, of which two dozen are asked, of texts of different lengths.
         tolerance: The difference above which a model is flagged. Default: 0.001.
 
     Returns:
         `batch_difference`, `batch_tolerance` and `batch_invariant`.
     """
-    ordered = sorted(texts, key=len)
-    places = np.unique(np.linspace(0, len(ordered) - 1, min(_TEXTS, len(ordered))).astype(int))
+    ordered = sorted(rows, key=lambda row: len(row) if isinstance(row, str) else 0)
+    places = np.unique(np.linspace(0, len(ordered) - 1, min(_ROWS, len(ordered))).astype(int))
     difference = batch_invariance(model, [ordered[place] for place in places])
     return {
         "batch_difference": difference,

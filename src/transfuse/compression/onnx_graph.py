@@ -50,14 +50,16 @@ def write_graph(model: ModelProto, path: Path) -> None:
         )
 
 
-def tidy(model: ModelProto, axes: Mapping[str, tuple[str, ...]], prefixes: tuple[str, ...]) -> None:
+def tidy(
+    model: ModelProto, axes: Mapping[str, tuple[str | None, ...]], prefixes: tuple[str, ...]
+) -> None:
     """Name a graph's axes and its products, and take out what the exporter noted, in place.
 
     Its notes are the lines of source that each node comes from, with paths of this machine.
 
     Args:
         model: The graph.
-        axes: The names of each input's axes, from the first on; further ones are fixed.
+        axes: The names of each input's axes, from the first on; None, and further ones, are fixed.
         prefixes: What is cut off the names of modules: the first of these that one begins with.
     """
     graph = model.graph
@@ -68,6 +70,7 @@ def tidy(model: ModelProto, axes: Mapping[str, tuple[str, ...]], prefixes: tuple
         for axis, name in zip(
             value.type.tensor_type.shape.dim, axes.get(value.name, ()), strict=False
         )
+        if name is not None
     }
     for value in (*graph.input, *graph.output):
         for axis in value.type.tensor_type.shape.dim:
@@ -92,7 +95,7 @@ def _names(nodes: Collection[NodeProto], prefixes: tuple[str, ...]) -> list[str]
         name = node.name
         scopes = next((note.value for note in node.metadata_props if note.key == _SCOPES), "[]")
         modules = [scope for scope in ast.literal_eval(scopes) if scope.startswith(prefixes)]
-        if node.op_type in ("MatMul", "Gemm", "Gather") and modules:
+        if node.op_type in ("MatMul", "Gemm", "Gather", "Conv") and modules:
             cut = next(prefix for prefix in prefixes if modules[-1].startswith(prefix))
             name = modules[-1].removeprefix(cut)
         seen[name] += 1

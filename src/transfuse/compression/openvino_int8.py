@@ -3,12 +3,11 @@
 import io
 import logging
 import os
-import shutil
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
@@ -25,14 +24,16 @@ __all__ = ["OpenVino"]
 _QUIET = "NNCF_CI"
 """What keeps NNCF from reporting its use to its makers."""
 
+_CONVOLUTIONS = ("Convolution", "GroupConvolution")
+
 
 @dataclass(frozen=True)
 class OpenVino(Stage):
     """The network as an OpenVINO graph, in 8 bits that were calibrated on training rows.
 
-    NNCF finds the scale of each activation on the calibration rows, smooths outliers into the
-    weights and corrects biases. Layers that bear it worst compute in 32 bits (with weights in 8)
-    until the validation score is kept.
+    NNCF finds the scale of each activation on the calibration rows, smooths outliers of
+    transformers into the weights and corrects biases. Layers that bear it worst compute in 32 bits
+    (with weights in 8) until the validation score is kept.
     """
 
     precision: Literal["int8", "bf16", "fp32"] = "int8"
@@ -68,19 +69,19 @@ class OpenVino(Stage):
         need("openvino", "openvino")
         if self.precision == "int8":
             need("nncf", "openvino")
-        texts = rows_to_fit(evidence, self.rows, seed, "openvino")
+        rows = rows_to_fit(evidence, folder.reads, self.rows, seed, "openvino")
         table = rows_to_choose(evidence, self.validation_rows, seed)
-        labels, judged = folder.task.targets(table), table.texts()
+        labels, judged = folder.task.targets(table), table.inputs(folder.reads)
         tell("export", 0, 1)
         plain = onnx_model(folder)
-        wanted, logits = plain.scores(judged), plain.logits(texts)
+        wanted, logits = plain.scores(judged), plain.logits(rows)
 
         def judge(model: OpenVinoModel) -> tuple[float, float]:
             return score_loss(folder.task, model.scores(judged), wanted, labels)
 
         if self.precision == "int8":
             tell("calibrate", 0, 1)
-            graph = _calibrated(plain, texts)
+            graph = _calibrated(plain, rows)
             layers = _layers(graph)
 
             def make(kept: Collection[str]) -> OpenVinoModel:
@@ -88,7 +89,7 @@ class OpenVino(Stage):
 
             def alone(layer: str) -> float:
                 others = [other for other in layers if other != layer]
-                return logit_error(make(others).logits(texts), logits)
+                return logit_error(make(others).logits(rows), logits)
 
             search = Search(list(layers), make, judge, alone, self.tolerance, tell)
             model, found = search.run(self.sensitivity == "always")
@@ -102,7 +103,7 @@ class OpenVino(Stage):
             "validation_rows": len(judged),
             "bfloat16_here": has_bfloat16(),
             **found,
-            **precision_told(model, plain, texts, logits),
+            **precision_told(model, plain, rows, logits),
         }
         return Made(model, folder.task, told)
 
@@ -124,28 +125,33 @@ def _read(model: OnnxModel) -> Any:
 
 
 def _saved(plain: OnnxModel, graph: Any, precision: str) -> OpenVinoModel:
-    """A graph in scratch files beside the tokenizer."""
+    """A graph in scratch files, beside what makes its inputs."""
     files = Files.fresh()
-    for path in plain.files.path.glob("*token*.json"):
-        shutil.copyfile(path, files.path / path.name)
     with silent_openvino() as openvino:
         openvino.save_model(graph, str(files.path / OPENVINO), compress_to_fp16=precision == "bf16")
-    return OpenVinoModel(files, replace(plain.about, precision=precision))
+    return OpenVinoModel(files, plain.beside(files, precision))
 
 
-def _calibrated(plain: OnnxModel, texts: Sequence[str]) -> Any:
+def _calibrated(plain: OnnxModel, rows: Sequence[Any]) -> Any:
     """The graph with weights in 8 bits and a rounding step before each product."""
-    rows = plain.rows(texts)
-    batches = [plain.collate(rows.take([place])) for place in range(len(rows))]
+    ready = plain.inputs.preprocess(rows)
+    batches = [plain.inputs.collate(ready.take([place])) for place in range(len(ready))]
     graph = _read(plain)
     with _quiet() as nncf:
         return nncf.quantize(
             graph,
             nncf.Dataset(batches),
-            model_type=nncf.ModelType.TRANSFORMER,
+            # Outliers, and what attention needs, are affairs of transformers.
+            model_type=None if _convolutional(graph) else nncf.ModelType.TRANSFORMER,
             subset_size=len(batches),
             ignored_scope=nncf.IgnoredScope(names=_narrow(graph)),
         )
+
+
+def _convolutional(graph: Any) -> bool:
+    """Whether convolutions outnumber the other products of a graph."""
+    kinds = Counter(node.get_type_name() for node in graph.get_ops())
+    return sum(kinds[kind] for kind in _CONVOLUTIONS) > kinds["MatMul"]
 
 
 def _narrow(graph: Any) -> list[str]:
@@ -179,7 +185,7 @@ def _readers(step: Any) -> Iterator[str]:
     """The names of the products that what a step gives comes to first."""
     for target in step.output(0).get_target_inputs():
         node = target.get_node()
-        if node.get_type_name() == "MatMul":
+        if node.get_type_name() in ("MatMul", *_CONVOLUTIONS):
             yield node.get_friendly_name().partition("/")[0]
         elif node.get_type_name() in ("Reshape", "Transpose", "Multiply", "Squeeze", "Unsqueeze"):
             yield from _readers(node)

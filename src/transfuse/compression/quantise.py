@@ -1,9 +1,8 @@
-"""8-bit products and tables for ONNX Runtime, on any processor, without calibration."""
+"""8-bit products, tables and convolutions for ONNX Runtime, on any processor."""
 
-import shutil
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
 from transfuse.answering.exported import ONNX, Files, OnnxModel
@@ -23,8 +22,9 @@ class Int8(Stage):
     """An ONNX graph whose weights and activations are in 8 bits, for ONNX Runtime.
 
     Activations get their scale as they come, one for each token; so nothing is calibrated, and a
-    text is answered the same whatever shares its batch. Layers that bear it worst stay in 32 bits
-    until the validation score is kept.
+    text is answered the same whatever shares its batch. Where convolutions do most of the work,
+    scales are fixed ones instead, calibrated on training rows, which holds as well. Layers that
+    bear it worst stay in 32 bits until the validation score is kept.
     """
 
     tolerance: float = 0.005
@@ -36,7 +36,8 @@ class Int8(Stage):
     VNNI. Default: 7."""
 
     rows: int = 200
-    """Training rows that each layer's error is measured on. Default: 200."""
+    """Training rows to calibrate convolutions on, and to measure each layer's error on.
+    Default: 200."""
 
     validation_rows: int = 2000
     """Validation rows that the score is measured on, at the most. Default: 2,000."""
@@ -57,23 +58,20 @@ class Int8(Stage):
     ) -> Made:
         """See `Stage.make`."""
         (folder,) = models
-        texts = rows_to_fit(evidence, self.rows, seed, "int8")
+        rows = rows_to_fit(evidence, folder.reads, self.rows, seed, "int8")
         table = rows_to_choose(evidence, self.validation_rows, seed)
-        labels, judged = folder.task.targets(table), table.texts()
+        labels, judged = folder.task.targets(table), table.inputs(folder.reads)
         plain = onnx_model(folder)
-        from transfuse.compression.onnx_graph import products, quantised, read_graph, tables
-
-        graph = read_graph(plain.files.path / ONNX)
-        layers = [*tables(graph), *products(graph)]
-        wanted, logits = plain.scores(judged), plain.logits(texts)
+        tell("quantise", 0, 1)
+        layers, quantise = _quantiser(plain, rows, self.weight_bits)
+        wanted, logits = plain.scores(judged), plain.logits(rows)
 
         def make(kept: Collection[str]) -> OnnxModel:
-            chosen = [layer for layer in layers if layer not in kept]
-            return with_graph(plain, quantised(graph, chosen, self.weight_bits), "int8")
+            return with_graph(plain, quantise(kept), "int8")
 
         def alone(layer: str) -> float:
-            made = with_graph(plain, quantised(graph, [layer], self.weight_bits), "int8")
-            return logit_error(made.logits(texts), logits)
+            made = make([other for other in layers if other != layer])
+            return logit_error(made.logits(rows), logits)
 
         search = Search(
             layers=layers,
@@ -88,23 +86,35 @@ class Int8(Stage):
             "precision": "int8",
             "validation_rows": len(judged),
             **found,
-            **precision_told(model, plain, texts, logits),
+            **precision_told(model, plain, rows, logits),
         }
         return Made(model, folder.task, told)
+
+
+def _quantiser(
+    plain: OnnxModel, rows: Sequence[Any], bits: int
+) -> tuple[list[str], Callable[[Collection[str]], "ModelProto"]]:
+    """The layers that can have few bits, and what makes the graph in which some keep more."""
+    from transfuse.compression.onnx_graph import products, quantised, read_graph, tables
+    from transfuse.compression.qdq import calibrated, convolutional, convolved
+
+    graph = read_graph(plain.files.path / ONNX)
+    if convolutional(graph):
+        return convolved(graph), lambda kept: calibrated(plain, rows, kept, bits)
+    layers = [*tables(graph), *products(graph)]
+    return layers, lambda kept: quantised(graph, [x for x in layers if x not in kept], bits)
 
 
 def with_graph(model: OnnxModel, graph: "ModelProto", precision: str) -> OnnxModel:
     """The same model with another graph, in scratch files.
 
     Args:
-        model: The model, whose tokenizer and tasks are kept.
+        model: The model, whose inputs and tasks are kept.
         graph: The new graph, of the same inputs and outputs.
         precision: What is said of its numbers.
     """
     from transfuse.compression.onnx_graph import write_graph
 
     files = Files.fresh()
-    for path in model.files.path.glob("*token*.json"):
-        shutil.copyfile(path, files.path / path.name)
     write_graph(graph, files.path / ONNX)
-    return OnnxModel(files, replace(model.about, precision=precision))
+    return OnnxModel(files, model.beside(files, precision))

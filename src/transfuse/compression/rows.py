@@ -1,20 +1,26 @@
 """Which rows a compression may fit on, and which it chooses by."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from transfuse.answering import Evidence
-from transfuse.data import Table, seed_for
+from transfuse.data import Role, Table, seed_for
 from transfuse.errors import DataError, Problem
 
 __all__ = ["rows_to_choose", "rows_to_fit"]
 
 
-def rows_to_fit(evidence: Evidence, rows: int, seed: int, name: str) -> list[str]:
-    """Texts to calibrate on: training rows, none of which is a validation row too.
+def rows_to_fit(
+    evidence: Evidence, reads: Sequence[Role], rows: int, seed: int, name: str
+) -> Sequence[Any]:
+    """Rows to calibrate on: training rows, none of which is a validation row too.
 
     Args:
         evidence: The rows at hand.
-        rows: How many texts at the most.
+        reads: The roles of the columns that the model reads.
+        rows: How many rows at the most.
         seed: Seed of the choice.
         name: Names the choice; others draw independently.
 
@@ -32,7 +38,7 @@ def rows_to_fit(evidence: Evidence, rows: int, seed: int, name: str) -> list[str
                 "training rows that the result is not judged by",
             )
         )
-    return _some(evidence.train, apart, rows, seed, name).texts()
+    return _some(evidence.train, apart, rows, seed, name).inputs(reads)
 
 
 def rows_to_choose(evidence: Evidence, rows: int, seed: int) -> Table:

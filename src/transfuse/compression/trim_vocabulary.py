@@ -93,6 +93,9 @@ class TrimVocabulary(Stage):
         """See `Stage.make`."""
         (folder,) = models
         network = one_network(folder, "trim_vocabulary")
+        if not hasattr(network.encoder, "tokenizer"):
+            what = f"trim_vocabulary: it reads {', '.join(network.encoder.reads)}"
+            raise ModelError(Problem(str(folder.path), what, "a model that reads texts"))
         old = cast(Any, network.encoder).tokenizer
         rules = rules_of(old)
         texts = evidence.train.texts()

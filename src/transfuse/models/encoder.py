@@ -7,6 +7,7 @@ a particular architecture.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -16,6 +17,7 @@ from transfuse.data.rows import Preprocessed
 from transfuse.data.schema import Role
 from transfuse.models.copies import copied_as
 from transfuse.models.engine import Engine
+from transfuse.models.portable import Portable
 
 __all__ = ["Adaptable", "Batch", "Encoded", "Encoder", "close"]
 
@@ -245,6 +247,17 @@ class Encoder(nn.Module, ABC):
             That, where the encoder is like one. Default: it is.
         """
         return engine
+
+    def portable(self, folder: Path) -> Portable | None:
+        """What its graph reads, once that has left torch.
+
+        Args:
+            folder: Where the files that the inputs are made with are written.
+
+        Returns:
+            The inputs; None where no graph can be made of it. Default: None.
+        """
+        return None
 
     def copied_as(self, dtype: torch.dtype) -> Self:
         """A copy for inference whose parameters have another number type.

@@ -7,6 +7,7 @@ the vectors from a pretrained encoder.
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from transfuse.data.ragged import Ragged
 from transfuse.errors import ModelError, Problem
 from transfuse.models.copies import Held
 from transfuse.models.encoder import Batch, Encoded, Encoder
+from transfuse.models.portable import Portable, portable_texts
 from transfuse.models.tokens import (
     pad_rows,
     padding_id,
@@ -179,6 +181,13 @@ class StaticEncoder(Encoder):
         batch = self.collate([[first, second, second, first], [second], [padding]])
         device = self.backbone.embedding.weight.device
         return {name: value.to(device) for name, value in batch.items()}
+
+    def portable(self, folder: Path) -> Portable:
+        """See `Encoder.portable`."""
+        # An empty text either has tokens, or is what stands for all texts without any.
+        filler = int(self.preprocess([""])[0][0])
+        batch = self.probe_batch()
+        return portable_texts(folder, self.tokenizer, self.max_length, filler, batch)
 
     def reset(self, seed: int) -> None:
         """See `Encoder.reset`."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -17,6 +18,7 @@ from transfuse.models.backbone import backbone_from_config
 from transfuse.models.copies import Held
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
 from transfuse.models.pooling import Pooling, check_pooling, pool
+from transfuse.models.portable import Portable, portable_texts
 from transfuse.models.prints import computed, print_of
 from transfuse.models.resume import resuming, run_until
 from transfuse.models.source import seeded
@@ -170,6 +172,13 @@ class TextEncoder(Encoder):
         with seeded(seed):
             fresh = backbone_from_config(self.config, pooler=self.anatomy.has_pooler)
         self.backbone.load_state_dict(fresh.state_dict())
+
+    def portable(self, folder: Path) -> Portable:
+        """See `Encoder.portable`."""
+        # An empty text either has tokens, or is what stands for all texts without any.
+        filler = int(self.preprocess([""])[0][0])
+        batch = self.probe_batch()
+        return portable_texts(folder, self.tokenizer, self.max_length, filler, batch)
 
     def adaptable(self) -> list[Adaptable]:
         """See `Encoder.adaptable`."""

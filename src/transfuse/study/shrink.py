@@ -5,22 +5,27 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.answering.about import read_about
+from transfuse.data.columns import WRITTEN
 from transfuse.recipe import build
 from transfuse.tasks import TASKS
 from transfuse.transfer.derived import derived
 
-__all__ = ["AS_IT_IS", "shrinking"]
+__all__ = ["AS_IT_IS", "left_out", "shrinking"]
 
 AS_IT_IS = "as-it-is"
 
 _LAYERED = ("prune_width", "prune_layers")
 """Stages for transformers, which a bag of token vectors is not."""
 
+_OF_TEXTS = (*_LAYERED, "trim_vocabulary")
+"""Stages for models that read texts."""
+
 _OWN_WORDS = {"trim_vocabulary": {"frequent": 2000}}
 
 _CANDIDATES: dict[str, tuple[str, tuple[Any, ...]]] = {
     AS_IT_IS: ("As it is", ()),
     "vocabulary": ("Words of the domain only", (_OWN_WORDS,)),
+    "bfloat16": ("16 bits on disk", ("bfloat16",)),
     "onnx": ("ONNX", ("onnx",)),
     "int8": ("8 bits", ("int8",)),
     "openvino": ("8 bits, OpenVINO", ("openvino",)),
@@ -42,9 +47,23 @@ _CANDIDATES: dict[str, tuple[str, tuple[Any, ...]]] = {
 """What is tried, by name: a title and the stages."""
 
 
+def left_out(folder: Path) -> tuple[str, ...]:
+    """What is not tried, since it is for models that read texts alone.
+
+    Args:
+        folder: The model's folder.
+    """
+    texts = set(read_about(folder)["columns"].values()) & set(WRITTEN)
+    return () if texts else (*_OF_TEXTS, "static")
+
+
 def _can(stages: tuple[Any, ...]) -> bool:
     """Whether what the stages need is installed."""
     return "openvino" not in stages or all(map(find_spec, ("openvino", "nncf")))
+
+
+def _named(stage: Any) -> str:
+    return str(next(iter(stage)) if isinstance(stage, dict) else stage)
 
 
 def _taught(folder: Path) -> dict[str, Any]:
@@ -87,12 +106,13 @@ def shrinking(
     model = whole.pop("model")
     name = name or f"{whole.pop('name').removesuffix('-again')}-compressed"
     bag = "static" in (read_about(folder)["recipe"].get("model") or {})
+    unsuited = {*left_out(folder), *(_LAYERED if bag else ())}
     recipes: dict[str, Any] = {
         key: {"title": title, "model": model, **({"then": list(stages)} if stages else {})}
         for key, (title, stages) in _CANDIDATES.items()
-        if not (bag and any(each in stages for each in _LAYERED)) and _can(stages)
+        if unsuited.isdisjoint(map(_named, stages)) and _can(stages)
     }
-    if not bag:
+    if not bag and "static" not in unsuited:
         recipes["static"] = _taught(folder)
     seed = whole.pop("seed", 0)
     return {

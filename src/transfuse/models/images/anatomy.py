@@ -17,7 +17,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from transfuse.models.anatomy import evaluating, size_of, units_of
 
-__all__ = ["ImageAnatomy", "StandIn", "examine_images", "run_images", "tensors_in"]
+__all__ = [
+    "ImageAnatomy",
+    "StandIn",
+    "examine_images",
+    "run_images",
+    "tensors_in",
+    "trained_size",
+]
 
 _TOKENS = 2
 """Dimensions of one picture's tokens."""
@@ -245,3 +252,15 @@ def _emptied(value: Any, rows: int) -> Any:
     if isinstance(value, list | tuple):
         return type(value)([_emptied(each, rows) for each in value])
     return value
+
+
+def trained_size(config: Any) -> int | None:
+    """Side of the pictures that a model was trained on, in pixels; None where it does not say.
+
+    Args:
+        config: Its config.
+    """
+    size = getattr(config, "image_size", None)
+    if isinstance(size, list | tuple):
+        return int(size[0])
+    return None if size is None else int(size)

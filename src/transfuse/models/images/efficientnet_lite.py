@@ -142,6 +142,8 @@ class EfficientNetLiteModel(_LitePreTrained):
         config: What to build.
     """
 
+    pads_by_size = True
+
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__(config)
         self.stem = _Layer(config, 3, _STEM, kernel=3, stride=2)

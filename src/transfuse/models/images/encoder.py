@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import torch
@@ -16,7 +17,7 @@ from transfuse.models.backbone import pooler_options
 from transfuse.models.copies import Held, copied_as
 from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
 from transfuse.models.engine import Engine
-from transfuse.models.images.anatomy import examine_images, run_images
+from transfuse.models.images.anatomy import examine_images, run_images, trained_size
 from transfuse.models.images.batch_norm import (
     BatchNorm,
     check_batch_norm,
@@ -25,9 +26,11 @@ from transfuse.models.images.batch_norm import (
 )
 from transfuse.models.images.inference import fold, runs, suit
 from transfuse.models.images.pooling import ImagePooling, pool_images
+from transfuse.models.images.portable import portable_pictures
 from transfuse.models.images.processing import Processing
 from transfuse.models.images.resume import as_tokens, resuming_images, run_images_until
-from transfuse.models.images.rows import WaitingPictures, pixels_of
+from transfuse.models.images.rows import WaitingPictures, patches_in, pixels_of
+from transfuse.models.portable import Portable
 from transfuse.models.prints import computed, print_of
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.source import seeded
@@ -36,7 +39,6 @@ __all__ = ["ImageEncoder"]
 
 Images = TypeVar("Images", bound="ImageEncoder")
 
-_PATCH = 16
 _PROBE_ROWS = 3
 _MOMENTUM = 0.1
 
@@ -81,7 +83,7 @@ class ImageEncoder(Encoder):
         self._fresh = Held(fresh)
         self._kind = type(backbone).__name__
         self.batch_norm: BatchNorm = batch_norm
-        self.anatomy = examine_images(backbone, processing.size, trained_size=_trained_size(config))
+        self.anatomy = examine_images(backbone, processing.size, trained_size=trained_size(config))
         self.depth = 1 + len(self.anatomy.blocks)
         self.pooling: ImagePooling = pooling or self.anatomy.pooling
         self._from_scratch = False
@@ -120,7 +122,7 @@ class ImageEncoder(Encoder):
 
     def preprocess(self, rows: Sequence[Any]) -> WaitingPictures:
         """See `Encoder.preprocess`; nothing is opened yet."""
-        return WaitingPictures(rows, (-(-self.size // _PATCH)) ** 2)
+        return WaitingPictures(rows, patches_in(self.size))
 
     def collate(self, rows: Any) -> Batch:
         """See `Encoder.collate`; pictures are decoded here, in threads.
@@ -237,6 +239,11 @@ class ImageEncoder(Encoder):
             several = (batch for batch in batches() if len(batch["pixels"]) > 1)
             measure(self, learning, several, self)
 
+    def portable(self, folder: Path) -> Portable:
+        """See `Encoder.portable`."""
+        pixels = self._ready(self.probe_batch()["pixels"])
+        return portable_pictures(folder, self.processing, self.backbone, self.anatomy, pixels)
+
     def adaptable(self) -> list[Adaptable]:
         """See `Encoder.adaptable`."""
         return [Adaptable(self, "backbone", Role.IMAGE)]
@@ -335,10 +342,3 @@ def _suited(plain: Images, dtype: torch.dtype) -> Images:
     for layer in normalisers(copy.backbone):
         layer.float()
     return copy
-
-
-def _trained_size(config: Any) -> int | None:
-    size = getattr(config, "image_size", None)
-    if isinstance(size, list | tuple):
-        return int(size[0])
-    return None if size is None else int(size)

@@ -17,7 +17,6 @@ from transformers import AutoModelForImageClassification
 
 from transfuse._hub_images import TransfuseImageConfig
 from transfuse.errors import ModelError, Problem
-from transfuse.files import write_whole
 from transfuse.models.find import fetch_model
 from transfuse.models.heads import LinearHead
 from transfuse.models.images.efficientnet_lite import is_lite
@@ -25,7 +24,7 @@ from transfuse.models.images.encoder import ImageEncoder
 from transfuse.models.images.hub import TransfuseForImageClassification
 from transfuse.models.images.loading import stored_classifier
 from transfuse.models.images.native import has_image_head, native_parts
-from transfuse.models.images.processing import PROCESSOR_FILE, written_settings
+from transfuse.models.images.portable import write_processing
 from transfuse.models.network import Network
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.task_folder import check_names
@@ -63,8 +62,7 @@ def save_image_network(network: Network, folder: str | Path) -> None:
         setattr(model.config, _NOTE, note)
         model.config.name_or_path = ""  # no paths of this machine
         model.save_pretrained(folder)
-    settings = written_settings(encoder.processing)
-    write_whole(folder / PROCESSOR_FILE, json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    write_processing(encoder.processing, folder)
 
 
 def load_image_network(folder: str | Path, *, allow_pickle: bool = False) -> Network:

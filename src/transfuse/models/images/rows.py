@@ -15,9 +15,10 @@ from transfuse.data.images.decode import decode
 from transfuse.data.images.pictures import Picture, Pictures
 from transfuse.errors import DataError, Problem
 
-__all__ = ["WaitingPictures", "pixels_of"]
+__all__ = ["WaitingPictures", "patches_in", "pixels_of"]
 
 _ABSENT = 128
+_PATCH = 16
 
 Shown = Picture | Varied | bytes | Image.Image
 """What can be a picture: one of a table, a varied copy of it, a file's bytes, or an image."""
@@ -61,6 +62,15 @@ class WaitingPictures:
         if keys is not None:
             return np.asarray(keys())
         return keys_of([_with_key(picture) for picture in self.pictures])
+
+
+def patches_in(size: int) -> int:
+    """What a picture costs, in patches of 16 by 16 pixels.
+
+    Args:
+        size: Its side in pixels.
+    """
+    return int((-(-size // _PATCH)) ** 2)
 
 
 def pixels_of(
