@@ -9,17 +9,20 @@ import pytest
 import torch
 
 from joined_models import joined
-from pair_models import pair_job, pair_network, pairs, vectors
+from pair_models import COLOURS, pair_job, pair_network, pairs, vectors
 from transfuse.errors import RecipeError
 from transfuse.evaluation import METRICS
 from transfuse.models import (
     COLUMN_FUSIONS,
+    Inference,
     LinearHead,
     Network,
     TowerModule,
     load_network,
     save_network,
 )
+from transfuse.models.feed import Feeds
+from transfuse.models.joined import held_columns
 from transfuse.models.pairs import nearest, open_pairs
 from transfuse.objectives import OBJECTIVES, Facts, StreamTask
 from transfuse.recipe import build
@@ -80,6 +83,44 @@ def test_only_the_named_column_moves(tiny: Tiny, tmp_path: Path) -> None:
     assert any(name.startswith("fusion.") for name in moved)
     assert not any(".parts.image." in name for name in moved)
     assert set(dict(network.encoder.encoders())) == {"text", "image"}  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("locked", ["image", "text"])
+def test_a_locked_column_is_encoded_once(
+    locked: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = pair_network(tiny)
+    encoder: Any = network.encoder
+    encoded = []
+    collate = type(encoder.parts[locked]).collate
+
+    def counting(self: Any, rows: Any) -> Any:
+        encoded.append(len(rows))
+        return collate(self, rows)
+
+    monkeypatch.setattr(type(encoder.parts[locked]), "collate", counting)
+    (moving,) = {"image", "text"} - {locked}
+    job = pair_job(
+        network, tmp_path, "clip", {"only": {"columns": [moving], "tune": "full"}}, epochs=4
+    )
+    fit(job)
+    # Of 16 rows each stands there twice; four epochs would be 64, and a probe is 3.
+    assert len(COLOURS) <= sum(encoded) <= len(COLOURS) + 3
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    kept = Feeds(network, 0, job.store, job.encode_engine, weights)
+    inputs = job.streams["target"].inputs
+    said = [
+        Inference(network).logits(each.feed(inputs), "target") for each in (kept, Feeds(network))
+    ]
+    assert torch.allclose(*said, atol=1e-5)
+
+
+def test_a_fusion_that_reads_tokens_has_them_encoded_anew(tiny: Tiny) -> None:
+    encoder = joined(tiny, "text", "image")
+    for name, held in (("attention", ()), ("gated", ("image",))):
+        mixed = COLUMN_FUSIONS[name](width=8).build(encoder.columns, seed=1)
+        network = Network({"columns": encoder}, {"target": LinearHead(8, 2)}, mixed)
+        assert held_columns(network, encoder.parts["text"].parameters()) == held
 
 
 def test_adapters_go_into_the_named_column_alone(tiny: Tiny, tmp_path: Path) -> None:

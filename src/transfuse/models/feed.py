@@ -5,20 +5,21 @@ kept pooled vectors. Training, solving and prediction ask it for batches and do 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from transfuse.data.rows import Preprocessed
 from transfuse.errors import ModelError, Problem
 from transfuse.models.encoder import Batch, Encoder
 from transfuse.models.engine import Engine
 from transfuse.models.features import feature_space, pooled_features, prefix_features
-from transfuse.models.joined import JoinedEncoder, JoinedFeatures, JoinedRows
+from transfuse.models.joined import JoinedEncoder, JoinedFeatures, JoinedRows, held_columns
 from transfuse.models.network import Network
 from transfuse.models.store import Store
 from transfuse.models.stored import StoredFeatures
@@ -121,6 +122,31 @@ class _Pooled(Feed):
         return {"pooled": self._vectors[rows]}
 
 
+class _Held(Feed):
+    """Rows of several columns, of which some come as their kept vectors."""
+
+    frozen = 0
+
+    def __init__(
+        self, encoder: JoinedEncoder, rows: JoinedRows, vectors: Mapping[str, NDArray[np.float32]]
+    ) -> None:
+        self._encoder = encoder
+        self._rows = rows
+        self._left = rows.without(vectors)
+        self._vectors = {name: torch.from_numpy(each) for name, each in vectors.items()}
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self._left.lengths
+
+    def batch(self, rows: Rows) -> Batch:
+        numbers = _numbers(rows, len(self._rows))
+        batch = self._encoder.collate(self._left.take(numbers))
+        batch |= self._encoder.flags(self._rows.take(numbers))
+        places = torch.from_numpy(numbers)
+        return batch | {f"{name}.pooled": each[places] for name, each in self._vectors.items()}
+
+
 class Feeds:
     """Feeds that begin after the same frozen layers of the same network.
 
@@ -130,6 +156,9 @@ class Feeds:
         frozen: How many of the encoder's layers are frozen and can be resumed. Default: 0.
         store: Where features are kept; needed where layers are frozen.
         engine: The arithmetic that computes them; likewise.
+        moving: Every parameter that trains. Of several columns, one whose encoder holds none of
+            them is then read from the store though others train. Default: nobody says, so that
+            no column is.
     """
 
     def __init__(
@@ -138,6 +167,7 @@ class Feeds:
         frozen: int = 0,
         store: Store | None = None,
         engine: Engine | None = None,
+        moving: Iterable[nn.Parameter] | None = None,
     ) -> None:
         self._encoder = network.encoder
         self._frozen = frozen
@@ -146,16 +176,20 @@ class Feeds:
         self._engine = engine
         self._space = ""
         self._joined: JoinedFeatures | None = None
-        if frozen and engine is not None:
+        if isinstance(self._encoder, JoinedEncoder) and store is not None and engine is not None:
+            held = held_columns(network, moving) if moving is not None and not frozen else ()
+            if frozen or held:
+                self._joined = JoinedFeatures(self._encoder, store, engine, held or None)
+        elif frozen and engine is not None:
             # Reading all weights for the name takes longer than reading a feed's rows.
-            if isinstance(self._encoder, JoinedEncoder):
-                assert store is not None
-                self._joined = JoinedFeatures(self._encoder, store, engine)
-                return
             self._space = feature_space(self._encoder, frozen, engine, pooled=self._pooled)
 
     def feed(self, inputs: Inputs) -> Feed:
         """The feed of these rows."""
+        if not self._frozen and self._joined is not None:
+            assert isinstance(self._encoder, JoinedEncoder)
+            assert isinstance(inputs.tokens, JoinedRows)
+            return _Held(self._encoder, inputs.tokens, self._joined.parts(inputs.tokens))
         if not self._frozen:
             return _Tokens(self._encoder, inputs)
         if self._pooled:

@@ -181,7 +181,13 @@ class _Loop:
         moving = self._free(stage)
         frozen = self._frozen(moving)
         self.module.frozen = frozen
-        self.feeds = Feeds(self.job.network, frozen, self.job.store, self.job.encode_engine)
+        self.feeds = Feeds(
+            self.job.network,
+            frozen,
+            self.job.store,
+            self.job.encode_engine,
+            moving if self.job.options.prefix_cache else None,
+        )
         streams = Streams(
             self.job,
             self.feeds,

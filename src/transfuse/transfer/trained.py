@@ -114,7 +114,13 @@ class TrainedNetwork(Trained):
         kept = frozen > 1 or frozen == network.encoder.depth
         usable = kept and network.can_resume(frozen)
         engine = workspace.engines.encode
-        self._feeds = Feeds(network, frozen if usable else 0, workspace.store, engine)
+        self._feeds = Feeds(
+            network,
+            frozen if usable else 0,
+            workspace.store,
+            engine,
+            moved if cached else None,
+        )
         self._inference = Inference(network, engine)
 
     def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:

@@ -123,7 +123,7 @@ class JoinedEncoder(Encoder):
             The tensors of each column under its name and a dot, with 0 in rows that do not have
             it, none where no row has it; and `present`.
         """
-        batch: Batch = {PRESENT: torch.from_numpy(rows.present.astype(np.float32))}
+        batch = self.flags(rows)
         for name, encoder in self.encoders():
             numbers, values = rows.part(name)
             if len(numbers):
@@ -132,8 +132,16 @@ class JoinedEncoder(Encoder):
                     batch[f"{name}.{key}"] = _spread(tensor, places, len(rows))
         return batch
 
+    def flags(self, rows: JoinedRows) -> Batch:
+        """The part of a batch that says which columns each row has.
+
+        Args:
+            rows: The rows.
+        """
+        return {PRESENT: torch.from_numpy(rows.present.astype(np.float32))}
+
     def forward(self, batch: Batch, from_layer: int = 0) -> Encoded:
-        """See `Encoder.forward`.
+        """See `Encoder.forward`; a column may be given by its pooled vectors alone, under `pooled`.
 
         Raises:
             ValueError: If it is to begin in the middle.
@@ -157,7 +165,8 @@ class JoinedEncoder(Encoder):
             nothing = batch[PRESENT].new_zeros(count, column.dim)
             tokens = batch[PRESENT].new_zeros(count, 1, column.tokens)
             return Encoded(nothing, tokens, has.new_zeros(count, 1, dtype=torch.int64))
-        found: Encoded = self.parts[column.name](own)
+        # A column whose encoder does not move may come as the vectors that were kept of it.
+        found = Encoded(own["pooled"]) if "pooled" in own else self.parts[column.name](own)
         rows = has.nonzero()[:, 0]
         return Encoded(
             _spread(found.pooled, rows, count),
