@@ -11,7 +11,7 @@ import pytest
 
 from transfuse.data import archives
 from transfuse.data.archives import Archive, fetch
-from transfuse.data.emoji import ANIMALS, STYLES, animals, symbols
+from transfuse.data.emoji import ANIMALS, STYLES, animals, named, symbols
 from transfuse.data.images import decode
 from transfuse.data.samples import SAMPLES, sample
 from transfuse.errors import DataError
@@ -133,3 +133,23 @@ def test_what_cannot_be_drawn_is_named():
     )
     with pytest.raises(DataError, match="emoji cat"):
         animals([broken, broken, *[iconify([])] * 3])
+
+
+def test_emoji_have_names_in_two_languages():
+    told = {
+        "en": {"1F000": "kitten", "1F001-FE0F": "a seat", "1F002": "a pie", "1F003": "a cook"},
+        "zh": {"1F000": "小猫", "1F001": "椅子", "1F003": "厨师"},
+    }
+    lists = {
+        f"{language}/compact": [{"hexcode": code, "label": name} for code, name in names.items()]
+        for language, names in told.items()
+    }
+    found = named([iconify(["black-cat", "chair", "pizza", "man-cook", "rose"]), packed(lists)])
+    rows = list(zip(found["name"], found["language"], found["codepoint"], strict=True))
+    assert rows == [
+        ("kitten", "en", "1f000"),
+        ("小猫", "zh", "1f000"),
+        ("a seat", "en", "1f001"),
+        ("椅子", "zh", "1f001"),
+    ]
+    assert found["image"][0] == found["image"][1]

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from joined_models import RESNET, SIZE, picture
 from pair_models import COLOURS
 from transfuse.answering import load_model
 from transfuse.data import Table
+from transfuse.data.samples import SAMPLES
 from transfuse.errors import RecipeError, TransfuseError
 from transfuse.models.images.processing import PROCESSOR_FILE, default_settings
 from transfuse.transfer import read_plan, transfer
@@ -81,6 +84,33 @@ def test_a_run_leaves_a_model_that_answers_pairs(
     assert model.evaluate(table).metrics["mean_recall"] <= 1
     # The same call does nothing again.
     assert transfer(recipe(tmp_path, tiny, image_model), tmp_path / "run").resumed
+
+
+def test_pictures_find_their_names_in_another_language(
+    tiny: Tiny, image_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = dict(zip("红绿蓝黄青紫白黑", COLOURS.values(), strict=True))
+    rows = [
+        {"image": picture(*colour), "name": f"{said}色", "language": language, "drawing": chinese}
+        for chinese, colour in names.items()
+        for language, said in (("zh", chinese), ("en", "colour"))
+    ]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    made = replace(SAMPLES["emoji-names"], archives=(), extract=lambda _: columns)
+    monkeypatch.setitem(SAMPLES, "emoji-names", made)
+    monkeypatch.setenv("TRANSFUSE_CACHE", str(tmp_path / "cache"))
+    plain = recipe(tmp_path, tiny, image_model, learn="cca")
+    reading = tmp_path / "chinese"
+    shutil.copytree(tiny("bert"), reading)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(reading)
+    tokenizer.add_tokens([*names, "色"])
+    tokenizer.save_pretrained(reading)
+    plain["model"]["columns"]["text"]["name"] = str(reading)
+    plain["data"] = {"target": {"sample": "emoji-names", "where": {"language": "zh"}}}
+    result = transfer(plain, tmp_path / "run")
+    assert 0 < result.scorecard.metrics["text_to_image_r10"] <= 1
+    told = load_model(result.folder).model.encoder.parts["text"].preprocess(["红色", "绿色"])
+    assert told.keys()[0] != told.keys()[1]
 
 
 def test_the_closed_form_and_then_classes_by_their_names(

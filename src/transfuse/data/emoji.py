@@ -1,5 +1,7 @@
 """Emoji of five vendors as pictures: coarse groups in one style, kinds of animals in four others.
 
+And those of Noto with their names in English and in Chinese, for text that belongs to pictures.
+
 The drawings come from the packages of icon sets that Iconify publishes in the registry of npm, each
 a file of SVG under its vendor's licence, and are drawn here at 72 pixels.
 """
@@ -12,7 +14,7 @@ from typing import Any
 from transfuse.data.archives import Archive, member_of
 from transfuse.errors import DataError, Problem
 
-__all__ = ["ANIMALS", "STYLES", "animals", "symbols"]
+__all__ = ["ANIMALS", "NAMES", "STYLES", "animals", "named", "symbols"]
 
 SIDE = 72
 """Pixels of a picture's sides."""
@@ -51,6 +53,17 @@ STYLES: dict[str, Archive] = {
 }
 """The styles: Noto (Google, Apache 2.0), Twemoji (Twitter, CC BY 4.0), Fluent (Microsoft, MIT),
 OpenMoji (HfG Schwäbisch Gmünd, CC BY-SA 4.0) and EmojiOne 2 (CC BY 4.0)."""
+
+NAMES = Archive(
+    "emojibase-data",
+    "17.0.0",
+    "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
+    registry="npm",
+)
+"""Unicode's names of emoji in many languages (CLDR, Unicode License V3; the package is MIT)."""
+
+LANGUAGES = ("en", "zh")
+"""Those that the names are taken in."""
 
 _KINDS = {
     "bird": "baby-chick bird black-bird chicken dodo dove duck eagle flamingo goose hatching-chick "
@@ -148,6 +161,46 @@ def animals(archives: Sequence[bytes]) -> Mapping[str, list[Any]]:
         if name in icons["icons"]
     )
     return _columns(rows, noto["codepoints"])
+
+
+def named(archives: Sequence[bytes]) -> Mapping[str, list[Any]]:
+    """Emoji in the style of Noto, each with its name in two languages, a row for each.
+
+    Args:
+        archives: Noto's archive, and that of the names.
+
+    Returns:
+        Columns `image` (PNG), `name`, `language`, `codepoint` and `drawing` (the code point of what
+        it varies). What has no name in one of the languages is left out.
+    """
+    noto, told = _icons(archives[0]), archives[1]
+    names = {
+        language: {
+            _plain(each["hexcode"]): each["label"]
+            for each in json.loads(member_of(told, f"package/{language}/compact.json"))
+        }
+        for language in LANGUAGES
+    }
+    columns: dict[str, list[Any]] = {
+        column: [] for column in ("image", "name", "language", "codepoint", "drawing")
+    }
+    for icon in sorted(noto["icons"]):
+        codepoint = noto["codepoints"].get(icon, "")
+        wanted = icon in ANIMALS or _counts(icon)
+        if not wanted or any(_plain(codepoint) not in known for known in names.values()):
+            continue
+        drawing = noto["codepoints"].get(_VARIED.get(icon, icon), codepoint)
+        image = _drawn(noto, icon)
+        for language, known in names.items():
+            row = (image, known[_plain(codepoint)], language, codepoint, drawing)
+            for values, value in zip(columns.values(), row, strict=True):
+                values.append(value)
+    return columns
+
+
+def _plain(codepoint: str) -> str:
+    """A code point without the sign that asks for a drawing, which some lists leave out."""
+    return "-".join(each for each in codepoint.lower().split("-") if each != "fe0f")
 
 
 def _counts(name: str) -> bool:

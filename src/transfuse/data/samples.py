@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from transfuse.cache import cache_dir
 from transfuse.data.archives import Archive, member_of, obtain
-from transfuse.data.emoji import STYLES, animals, symbols
+from transfuse.data.emoji import NAMES, STYLES, animals, named, symbols
 from transfuse.data.table import Table
 from transfuse.errors import DataError, Problem
 from transfuse.recipe.methods import nearest
@@ -43,13 +43,13 @@ class Sample:
         title: What it is, in a few words.
         archives: The archives that hold it.
         extract: Makes the columns from the archives' bytes.
-        roles: Role name to column name.
+        roles: Role name to column name; None for a role that no column has.
     """
 
     title: str
     archives: tuple[Archive, ...]
     extract: Callable[[Sequence[bytes]], Mapping[str, list[Any]]]
-    roles: Mapping[str, str]
+    roles: Mapping[str, str | None]
 
 
 def sample(name: str) -> Table:
@@ -60,11 +60,12 @@ def sample(name: str) -> Table:
     about twenty people's, -4 to 4), `document` (the group: sentences of one article or review;
     each film snippet and tweet is its own) and `id`. The two of pictures have `image` (PNG),
     `label`, `name`, `codepoint`, `drawing` (the group) and `style`; "animals" also has `split`.
+    "emoji-names" has no label but `name` (the text) and its `language`, "en" or "zh".
 
     Args:
         name: "news" (New York Times editorials), "products" (Amazon reviews), "movies" (Rotten
-            Tomatoes snippets), "tweets", "emoji" (Google's, in nine groups) or "animals" (emoji of
-            four other vendors, in nine kinds of animals).
+            Tomatoes snippets), "tweets", "emoji" (Google's, in nine groups), "animals" (emoji
+            of four other vendors, in nine kinds of animals) or "emoji-names".
 
     Returns:
         The table.
@@ -196,6 +197,12 @@ SAMPLES: dict[str, Sample] = {
         tuple(STYLES.values()),
         animals,
         _PICTURE_ROLES,
+    ),
+    "emoji-names": Sample(
+        "Emoji as pictures, with their names in English and Chinese",
+        (STYLES["noto"], NAMES),
+        named,
+        {"image": "image", "text": "name", "group": "drawing", "label": None},
     ),
 }
 """The samples by name; another one is another entry."""
