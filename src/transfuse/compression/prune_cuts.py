@@ -18,11 +18,10 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from transfuse.errors import ModelError, Problem
-from transfuse.models import TextEncoder
-from transfuse.models.backbone import backbone_from_config
 from transfuse.models.quiet import quiet_loading
+from transfuse.models.resizable import Resizable, block_prefix
 
-__all__ = ["Cut", "Cuts", "block_prefix", "cut_weights", "find_cuts", "grouped", "sized"]
+__all__ = ["Cut", "Cuts", "cut_weights", "find_cuts", "grouped", "sized"]
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,7 @@ class Cuts:
     reader: str
 
 
-def block_prefix(encoder: TextEncoder) -> str | None:
-    """Under which name a backbone keeps its list of blocks, with a dot; None without such a list.
-
-    Args:
-        encoder: The encoder.
-    """
-    blocks = encoder.anatomy.blocks
-    for name, module in encoder.backbone.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) and blocks and module[0] is blocks[0]:
-            return f"{name}."
-    return None
-
-
-def find_cuts(encoder: TextEncoder, config: Any) -> list[Cut]:
+def find_cuts(encoder: Resizable, config: Any) -> list[Cut]:
     """The parameters that are shorter under another config of the same architecture.
 
     Args:
@@ -83,7 +69,7 @@ def find_cuts(encoder: TextEncoder, config: Any) -> list[Cut]:
     """
     where = type(encoder.backbone).__name__
     with sized(where), torch.device("meta"), quiet_loading():
-        plain = backbone_from_config(config, pooler=encoder.anatomy.has_pooler)
+        plain = encoder.fresh(config)
     ours, theirs = encoder.backbone.state_dict(), plain.state_dict()
     if odd := sorted(set(ours) ^ set(theirs)):
         raise ModelError(
@@ -99,7 +85,7 @@ def find_cuts(encoder: TextEncoder, config: Any) -> list[Cut]:
     return cuts
 
 
-def grouped(encoder: TextEncoder, cuts: Sequence[Cut]) -> list[Cuts]:
+def grouped(encoder: Resizable, cuts: Sequence[Cut]) -> list[Cuts]:
     """Cuts by the block that they belong to, with the layer that reads what is cut.
 
     Args:
@@ -134,7 +120,7 @@ def grouped(encoder: TextEncoder, cuts: Sequence[Cut]) -> list[Cuts]:
     return groups
 
 
-def _reads(encoder: TextEncoder, cut: Cut) -> bool:
+def _reads(encoder: Resizable, cut: Cut) -> bool:
     """Whether a cut shortens the input of a linear layer."""
     owner, _, leaf = cut.name.rpartition(".")
     module = encoder.backbone.get_submodule(owner)

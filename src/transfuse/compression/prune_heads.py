@@ -10,12 +10,12 @@ from transfuse.compression.prune_cuts import (
     grouped,
 )
 from transfuse.compression.prune_rebuild import (
-    text_network,
+    resizable_network,
 )
 from transfuse.compression.prune_units import By, Units, prune_units
 from transfuse.compression.recovery import RECOVERY, Recovery
 from transfuse.errors import ModelError, Problem
-from transfuse.models import TextEncoder
+from transfuse.models.resizable import Resizable
 from transfuse.models.resize import own_name, reconfigured
 
 __all__ = ["PruneHeads"]
@@ -29,7 +29,7 @@ _WIDTHS = ("head_dim", "d_kv")
 class PruneHeads(Stage):
     """Attention heads are left out, as many in every layer; heads that share keys go together.
 
-    Only where the config has a width of heads of its own (Llama, Qwen, Gemma, EuroBERT, T5 and
+    Only where the config has a width of heads of its own (Llama, Qwen, Gemma, EuroBERT, T5, ViT and
     their kin): elsewhere, as in BERT, all heads together are as wide as the model. Ranked as
     Michel, Levy and Neubig (2019), 'Are sixteen heads really better than one?' (arXiv:1905.10650).
     """
@@ -58,7 +58,7 @@ class PruneHeads(Stage):
     ) -> Made:
         """See `Stage.make`."""
         (folder,) = models
-        network, encoder = text_network(folder, "prune_heads")
+        network, encoder = resizable_network(folder, "prune_heads")
         units = self.units(encoder)
         if units is None:
             return Made(network, folder.task, {"heads": [_heads(encoder.config)[0]] * 2})
@@ -80,7 +80,7 @@ class PruneHeads(Stage):
         }
         return Made(pruned.network, folder.task, told)
 
-    def units(self, encoder: TextEncoder) -> Units | None:
+    def units(self, encoder: Resizable) -> Units | None:
         """The heads of an encoder, by groups that share keys, and how many stay; None for all.
 
         Args:
@@ -123,5 +123,14 @@ class PruneHeads(Stage):
 
 def _heads(config: Any) -> tuple[int, int]:
     """The number of heads, and of those that have keys of their own."""
-    heads = int(config.num_attention_heads)
+    heads = getattr(config, "num_attention_heads", None)
+    if not isinstance(heads, int):
+        raise ModelError(
+            Problem(
+                type(config).__name__,
+                "its config names no number of attention heads",
+                "a transformer",
+                "Distil it into a smaller model instead: `learn: [target, distil]`.",
+            )
+        )
     return heads, int(config.to_dict().get("num_key_value_heads") or heads)

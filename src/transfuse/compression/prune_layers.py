@@ -8,18 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.answering import Evidence, Made, ModelFolder, Stage, Tell
-from transfuse.compression.prune_cuts import (
-    block_prefix,
-)
 from transfuse.compression.prune_rebuild import (
     rebuilt,
-    text_network,
+    resizable_network,
 )
 from transfuse.compression.prune_units import sizes
 from transfuse.compression.recovery import RECOVERY, Recovery, recover
 from transfuse.compression.saliency import Saliency, saliency
 from transfuse.errors import ModelError, Problem
-from transfuse.models import Network, TextEncoder
+from transfuse.models import Network
+from transfuse.models.resizable import Resizable, block_prefix
 from transfuse.models.resize import layer_settings, reconfigured
 from transfuse.models.students import chosen_layers
 
@@ -58,13 +56,14 @@ class PruneLayers(Stage):
     ) -> Made:
         """See `Stage.make`."""
         (folder,) = models
-        network, encoder = text_network(folder, "prune_layers")
+        network, encoder = resizable_network(folder, "prune_layers")
         total = len(encoder.anatomy.blocks)
-        if not total:
+        if block_prefix(encoder) is None:
             name = type(encoder.backbone).__name__
             raise ModelError(
                 Problem(name, "it has no list of layers", fix="Prune its width instead.")
             )
+        layer_settings(encoder.config, range(total))  # so that what cannot be is told at once
         count = (total + 1) // 2 if self.layers is None else self.layers
         told: dict[str, Any] = {}
         if self.by in ("taylor", "similarity") and count < total:
@@ -100,7 +99,7 @@ def keep_blocks(network: Network, kept: Sequence[int]) -> Network:
     """A network with some of another's transformer blocks, and with all else.
 
     Args:
-        network: One text encoder and its heads; it stays as it is.
+        network: One encoder of one backbone, and its heads; it stays as it is.
         kept: The blocks that stay, ascending.
 
     Returns:
@@ -110,7 +109,7 @@ def keep_blocks(network: Network, kept: Sequence[int]) -> Network:
         ModelError: If the architecture cannot do without those that are left out.
     """
     encoder = network.encoder
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, Resizable)
     prefix = block_prefix(encoder)
     assert prefix is not None
     places = {str(old): new for new, old in enumerate(kept)}
@@ -126,7 +125,7 @@ def keep_blocks(network: Network, kept: Sequence[int]) -> Network:
     return rebuilt(network, config, weights)
 
 
-def _ranked(encoder: TextEncoder, found: Saliency, by: str, count: int) -> tuple[int, ...]:
+def _ranked(encoder: Resizable, found: Saliency, by: str, count: int) -> tuple[int, ...]:
     """The blocks of the best scores, ascending."""
     total = len(found.layers)
     if not 1 <= count <= total:

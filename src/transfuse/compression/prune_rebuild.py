@@ -17,12 +17,12 @@ from transfuse.compression.prune_cuts import sized
 from transfuse.errors import ModelError, Problem
 from transfuse.models import Head, NativeHead, Network, TextEncoder
 from transfuse.models.anatomy import evaluating
-from transfuse.models.backbone import backbone_from_config
 from transfuse.models.encoder import close
 from transfuse.models.quiet import quiet_loading
+from transfuse.models.resizable import Resizable
 from transfuse.models.source import seeded
 
-__all__ = ["check_same", "one_network", "rebuilt", "text_network"]
+__all__ = ["check_same", "one_network", "rebuilt", "resizable_network"]
 
 
 def one_network(folder: ModelFolder, method: str) -> Network:
@@ -54,8 +54,8 @@ def one_network(folder: ModelFolder, method: str) -> Network:
     return model
 
 
-def text_network(folder: ModelFolder, method: str) -> tuple[Network, TextEncoder]:
-    """The network of a model folder, for a method that changes a transformer's size.
+def resizable_network(folder: ModelFolder, method: str) -> tuple[Network, Resizable]:
+    """The network of a model folder, for a method that changes a backbone's size.
 
     Args:
         folder: The opened folder.
@@ -65,13 +65,15 @@ def text_network(folder: ModelFolder, method: str) -> tuple[Network, TextEncoder
         The network and its encoder; they stay as they are.
 
     Raises:
-        ModelError: As `one_network`, or if its encoder is no transformer.
+        ModelError: As `one_network`, or if its encoder is not one backbone of transformers.
     """
     model = one_network(folder, method)
-    if not isinstance(model.encoder, TextEncoder):
+    if not isinstance(model.encoder, Resizable):
         kind = type(model.encoder).__name__
         raise ModelError(
-            Problem(str(folder.path), f"{method}: it encodes by {kind}", "a transformer")
+            Problem(
+                str(folder.path), f"{method}: it encodes by {kind}", "one backbone of transformers"
+            )
         )
     return model, model.encoder
 
@@ -86,10 +88,10 @@ def rebuilt(
     """A network like another with a backbone of another size.
 
     Args:
-        network: One text encoder and its heads; it stays as it is.
+        network: One encoder of one backbone, and its heads; it stays as it is.
         config: The new backbone's config.
         weights: The new backbone's weights by name.
-        tokenizer: The new tokenizer. Default: that of the network.
+        tokenizer: The new tokenizer of a text encoder. Default: that of the network.
 
     Returns:
         The network, in evaluation mode, with memory of its own.
@@ -98,10 +100,10 @@ def rebuilt(
         ModelError: If the architecture has no such size or expects other weights.
     """
     encoder = network.encoder
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, Resizable)
     where = type(encoder.backbone).__name__
     with seeded(0), sized(where), quiet_loading():
-        backbone = backbone_from_config(config, pooler=encoder.anatomy.has_pooler)
+        backbone = encoder.fresh(config)
     first = next(encoder.parameters())
     backbone.to(device=first.device, dtype=first.dtype)
     expected = {name: weight.shape for name, weight in backbone.state_dict().items()}
@@ -111,15 +113,14 @@ def rebuilt(
             Problem(where, f"its architecture expects other weights in this size: {odd[0]!r}")
         )
     backbone.load_state_dict(weights)
-    made = TextEncoder(
-        backbone.eval(),
-        copy.deepcopy(encoder.tokenizer) if tokenizer is None else tokenizer,
-        config,
-        pooling=encoder.pooling,
-        max_length=encoder.max_length,
-    )
-    made.native_source = encoder.native_source
-    made.set_attention(encoder.attention)
+    if isinstance(encoder, TextEncoder):
+        made: Resizable = encoder.around(
+            backbone.eval(),
+            config,
+            copy.deepcopy(encoder.tokenizer) if tokenizer is None else tokenizer,
+        )
+    else:
+        made = encoder.around(backbone.eval(), config)
     heads: dict[str, Head] = {}
     for name, head in network.heads.items():
         assert isinstance(head, Head)
@@ -146,7 +147,7 @@ def check_same(
         ModelError: If they differ by more than rounding.
     """
     encoder = network.encoder
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, Resizable)
     batch = encoder.probe_batch()
     handles = []
     for name, silent in silenced.items():

@@ -20,11 +20,12 @@ from transfuse.compression.prune_cuts import (
 from transfuse.compression.prune_rebuild import (
     check_same,
     rebuilt,
-    text_network,
+    resizable_network,
 )
 from transfuse.compression.recovery import Recovery, recover
 from transfuse.compression.saliency import magnitudes, saliency
-from transfuse.models import Network, TextEncoder
+from transfuse.models import Network
+from transfuse.models.resizable import Resizable
 
 __all__ = [
     "By",
@@ -135,7 +136,7 @@ def unit_scores(
         seed: Seed of the draw of these rows.
         tell: Hears how far it has come.
     """
-    network, encoder = text_network(folder, "prune")
+    network, encoder = resizable_network(folder, "prune")
     if by == "taylor":
         found = saliency(
             network,
@@ -183,7 +184,7 @@ def keep_units(
         ModelError: If it does not answer as the large one does with the others silenced.
     """
     encoder = network.encoder
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, Resizable)
     places: dict[Cut, NDArray[np.int64]] = {}
     silenced: dict[str, NDArray[np.bool_]] = {}
     dropped = []
@@ -229,7 +230,7 @@ def _places(length: int, units: Units, kept: NDArray[np.int64]) -> NDArray[np.in
     return found
 
 
-def _shared(encoder: TextEncoder, groups: Sequence[Cuts]) -> bool:
+def _shared(encoder: Resizable, groups: Sequence[Cuts]) -> bool:
     """Whether all blocks must keep the same units: T5's blocks share one position bias a head."""
     modules: Mapping[str, nn.Module] = dict(encoder.backbone.named_modules())
     return any(

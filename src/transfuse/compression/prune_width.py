@@ -10,16 +10,19 @@ from transfuse.compression.prune_cuts import (
     grouped,
 )
 from transfuse.compression.prune_rebuild import (
-    text_network,
+    resizable_network,
 )
 from transfuse.compression.prune_units import By, Units, prune_units
 from transfuse.compression.recovery import RECOVERY, Recovery
 from transfuse.errors import ModelError, Problem
-from transfuse.models import TextEncoder
 from transfuse.models.narrow import FEED_FORWARD
+from transfuse.models.resizable import Resizable
 from transfuse.models.resize import reconfigured
 
 __all__ = ["PruneWidth", "feed_forward"]
+
+_RATIO = "mlp_ratio"
+"""How DINOv2 says its feed-forward width: as a whole multiple of the hidden size."""
 
 
 def feed_forward(config: Any) -> tuple[str, int]:
@@ -32,6 +35,9 @@ def feed_forward(config: Any) -> tuple[str, int]:
         ModelError: If it names none.
     """
     known = config.to_dict()
+    ratio = known.get(_RATIO)
+    if isinstance(ratio, int) and isinstance(known.get("hidden_size"), int):
+        return _RATIO, ratio * int(known["hidden_size"])
     name = next((name for name in FEED_FORWARD if name in known), None)
     if name is None:
         raise ModelError(
@@ -39,7 +45,8 @@ def feed_forward(config: Any) -> tuple[str, int]:
                 type(config).__name__,
                 "its config names no feed-forward width",
                 "one of " + ", ".join(FEED_FORWARD),
-                "Prune layers instead.",
+                "Prune layers instead, or distil it into a smaller model: "
+                "`learn: [target, distil]`.",
             )
         )
     # GPT-2 leaves it open, which means four times the hidden size.
@@ -62,7 +69,8 @@ class PruneWidth(Stage):
     weights. Default: taylor."""
 
     multiple: int = 8
-    """The new width is rounded to a multiple of this, which processors like. Default: 8."""
+    """The new width is rounded to a multiple of this, which processors like; in architectures that
+    say the width as a multiple of the hidden size, to one of that. Default: 8."""
 
     rows: int = 500
     """Rows at the most that `taylor` looks at. Default: 500."""
@@ -81,7 +89,7 @@ class PruneWidth(Stage):
     ) -> Made:
         """See `Stage.make`."""
         (folder,) = models
-        network, encoder = text_network(folder, "prune_width")
+        network, encoder = resizable_network(folder, "prune_width")
         units = self.units(encoder)
         if units is None:
             return Made(network, folder.task, {"width": [feed_forward(encoder.config)[1]] * 2})
@@ -102,7 +110,7 @@ class PruneWidth(Stage):
         }
         return Made(pruned.network, folder.task, told)
 
-    def units(self, encoder: TextEncoder) -> Units | None:
+    def units(self, encoder: Resizable) -> Units | None:
         """The neurons of an encoder and how many stay; None where all do.
 
         Args:
@@ -112,10 +120,12 @@ class PruneWidth(Stage):
             ModelError: If its architecture has no such width, or uses it otherwise.
         """
         name, width = feed_forward(encoder.config)
-        kept = max(round(self.keep * width / self.multiple), 1) * self.multiple
+        size = encoder.config.hidden_size if name == _RATIO else 1
+        multiple = self.multiple if size == 1 else size
+        kept = max(round(self.keep * width / multiple), 1) * multiple
         if kept >= width:
             return None
-        config = reconfigured(encoder.config, {name: kept})
+        config = reconfigured(encoder.config, {name: kept // size})
         cuts = find_cuts(encoder, config)
         odd = [cut.name for cut in cuts if cut.length % width]
         if odd or not cuts:

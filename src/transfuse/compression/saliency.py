@@ -9,7 +9,7 @@ pull in opposite directions do not cancel, and averaged over the rows.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from torch import nn
 
 from transfuse.answering import Tell
 from transfuse.data import Table, evaluation_batches, seed_for
-from transfuse.models import Network, TextEncoder, read_inputs
+from transfuse.models import Network, read_inputs
 from transfuse.models.copies import copied_as
+from transfuse.models.resizable import Resizable
 from transfuse.tasks import Task
 
 __all__ = ["Saliency", "magnitudes", "saliency"]
@@ -67,7 +68,7 @@ def saliency(
     (2024), 'ShortGPT' (arXiv:2403.03853).
 
     Args:
-        network: One text encoder and its heads; it stays as it is.
+        network: One encoder of one backbone, and its heads; it stays as it is.
         head: The head that answers.
         task: What it answers.
         table: Labelled rows.
@@ -89,7 +90,7 @@ def saliency(
     targets = torch.from_numpy(task.targets(table))
     watched = _watched(network)
     encoder = watched.encoder
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, Resizable)
     inputs = read_inputs(encoder, table.inputs(encoder.reads))
     watch = _Watch(encoder, readers)
     device = next(encoder.parameters()).device
@@ -98,7 +99,7 @@ def saliency(
         for number, some in enumerate(batches):
             batch = encoder.collate(inputs.tokens.take(some))
             batch = {name: part.to(device) for name, part in batch.items()}
-            watch.mask = batch["attention_mask"].bool()
+            watch.rows, watch.mask = len(some), batch.get("attention_mask")
             logits = watched(batch, tasks=[head]).logits[head]
             # The sum over rows, so that a row counts the same whatever shares its batch.
             loss = task.loss(logits, targets[some].to(device)) * len(some)
@@ -150,16 +151,16 @@ def magnitudes(
 def _watched(network: Network) -> Network:
     """A copy on the same memory in which gradients reach every activation, and no weight."""
     copied = copied_as(network, torch.float32)
-    backbone = cast(Any, copied.encoder).backbone
     # Something before the first block has to ask for a gradient, or no activation gets one.
-    backbone.get_input_embeddings().weight.requires_grad_()
+    for module in copied.encoder.layers()[0]:
+        module.requires_grad_()
     return copied
 
 
 class _Watch:
     """Adds up scores while a network runs forward and backward."""
 
-    def __init__(self, encoder: TextEncoder, readers: Mapping[str, int]) -> None:
+    def __init__(self, encoder: Resizable, readers: Mapping[str, int]) -> None:
         self._encoder = encoder
         self._readers = dict(readers)
         blocks = len(encoder.anatomy.blocks)
@@ -167,7 +168,8 @@ class _Watch:
         self.layers = np.zeros(blocks)
         self.cosines = np.zeros(blocks)
         self.tokens = 0
-        self.mask = torch.empty(0, 0, dtype=torch.bool)
+        self.rows = 0
+        self.mask: torch.Tensor | None = None
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -191,7 +193,7 @@ class _Watch:
 
             def add(gradient: torch.Tensor) -> None:
                 effect = (said.detach() * gradient).double()
-                by_unit = effect.reshape(len(self.mask), -1, units, said.shape[-1] // units)
+                by_unit = effect.reshape(self.rows, -1, units, said.shape[-1] // units)
                 self.units[name] += by_unit.sum((1, 3)).abs().sum(0).cpu().numpy()
 
             said.register_hook(add)
@@ -204,9 +206,10 @@ class _Watch:
             left = output[0] if isinstance(output, tuple) else output
             moved = left.detach() - entered
             alike = torch.cosine_similarity(entered, left.detach(), dim=-1)
-            self.cosines[place] += alike[self.mask].double().sum().item()
+            alike = alike if self.mask is None else alike[self.mask.bool()]
+            self.cosines[place] += alike.double().sum().item()
             if place == 0:
-                self.tokens += int(self.mask.sum())
+                self.tokens += alike.numel()
 
             def add(gradient: torch.Tensor) -> None:
                 effect = (moved * gradient).double().flatten(1).sum(1)

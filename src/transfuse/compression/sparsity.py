@@ -19,11 +19,12 @@ import torch
 from torch import nn
 
 from transfuse.answering import ModelFolder, Tell
-from transfuse.compression.prune_rebuild import text_network
+from transfuse.compression.prune_rebuild import resizable_network
 from transfuse.data import Table
 from transfuse.evaluation import evaluate
-from transfuse.models import Engine, Feeds, Inference, Network, TextEncoder, read_inputs
+from transfuse.models import Engine, Feeds, Inference, Network, read_inputs
 from transfuse.models.folder import save_network
+from transfuse.models.resizable import Resizable
 
 __all__ = ["NOT_FASTER", "Sparse", "sparsity", "sparsity_table", "two_of_four"]
 
@@ -91,7 +92,7 @@ def sparsity(
     """
     if not all(0 < level < 1 for level in levels):
         raise ValueError("levels lie between 0 and 1")
-    dense, _ = text_network(folder, "sparsity")
+    dense, _ = resizable_network(folder, "sparsity")
     trials: list[tuple[Pattern, float]] = [("dense", 0.0)]
     trials += [("unstructured", level) for level in levels]
     trials.append(("2:4", 0.5))
@@ -138,7 +139,7 @@ def two_of_four(weight: torch.Tensor) -> torch.Tensor:
 def _matrices(network: Network) -> Iterator[torch.Tensor]:
     """The matrices of the blocks, or of the whole backbone where it has no list of them."""
     encoder = network.encoder
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, Resizable)
     for block in encoder.anatomy.blocks or (encoder.backbone,):
         for module in block.modules():
             weight = getattr(module, "weight", None)

@@ -3,9 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from transfuse.errors import ModelError, Problem
 from transfuse.models.quiet import quiet_loading
 
 __all__ = ["layer_settings", "own_name", "reconfigured"]
+
+
+_STAGES = ("out_features", "out_indices", "stage_names")
+"""Which blocks a backbone of a detector hands on, by number: a config of another depth would
+refuse those of this one, and says it anew by itself."""
 
 
 def reconfigured(config: Any, changed: dict[str, Any]) -> Any:
@@ -18,8 +24,9 @@ def reconfigured(config: Any, changed: dict[str, Any]) -> Any:
     Returns:
         A config of the same class.
     """
+    known = {name: value for name, value in config.to_dict().items() if name not in _STAGES}
     with quiet_loading():
-        return type(config).from_dict({**config.to_dict(), **changed})
+        return type(config).from_dict({**known, **changed})
 
 
 def own_name(config: Any, name: str) -> str:
@@ -44,8 +51,21 @@ def layer_settings(config: Any, chosen: Sequence[int]) -> dict[str, Any]:
 
     Returns:
         The new values of the settings concerned, by the config's own names.
+
+    Raises:
+        ModelError: If the config names no number of layers.
     """
-    total = config.num_hidden_layers
+    total = getattr(config, "num_hidden_layers", None)
+    # Stages of several blocks each are no layers, though some configs count them so.
+    if not isinstance(total, int) or "depths" in config.to_dict():
+        raise ModelError(
+            Problem(
+                type(config).__name__,
+                "cannot say that there are fewer layers",
+                "an architecture of equal blocks, such as ViT or BERT",
+                "Distil it into a smaller model instead: `learn: [target, distil]`.",
+            )
+        )
     changed: dict[str, Any] = {own_name(config, "num_hidden_layers"): len(chosen)}
     for name, value in config.to_dict().items():
         # One entry a layer, such as which attention each has.

@@ -3,17 +3,15 @@
 from typing import Literal
 
 import torch
-from torch import nn
 
 from transfuse.errors import ModelError, Problem
-from transfuse.models.backbone import backbone_from_config
 from transfuse.models.encoder import Encoder
 from transfuse.models.heads import Head, NativeHead
 from transfuse.models.network import Network
 from transfuse.models.quiet import quiet_loading
+from transfuse.models.resizable import Resizable, block_prefix
 from transfuse.models.resize import layer_settings, reconfigured
 from transfuse.models.source import seeded
-from transfuse.models.text import TextEncoder
 
 __all__ = ["Take", "chosen_layers", "keep_layers"]
 
@@ -57,7 +55,7 @@ def keep_layers(network: Network, count: int, take: Take = "spread") -> Network:
     transformers.
 
     Args:
-        network: One text encoder and its heads, which the student takes over.
+        network: One encoder of one backbone, and its heads, which the student takes over.
         count: How many blocks to keep.
         take: Which, see `chosen_layers`. Default `spread`.
 
@@ -69,7 +67,7 @@ def keep_layers(network: Network, count: int, take: Take = "spread") -> Network:
             that were left out.
     """
     encoder = network.encoder
-    if not isinstance(encoder, TextEncoder) or not encoder.anatomy.blocks:
+    if not isinstance(encoder, Resizable) or block_prefix(encoder) is None:
         raise ModelError(
             Problem(
                 "model.layers",
@@ -88,11 +86,11 @@ def keep_layers(network: Network, count: int, take: Take = "spread") -> Network:
     return Network({column: student}, heads, network.fusion).eval()
 
 
-def _shallower(encoder: TextEncoder, chosen: tuple[int, ...]) -> TextEncoder:
+def _shallower(encoder: Resizable, chosen: tuple[int, ...]) -> Resizable:
     config = reconfigured(encoder.config, layer_settings(encoder.config, chosen))
     weights = _renumbered(encoder, chosen)
     with seeded(0), quiet_loading():
-        backbone = backbone_from_config(config, pooler=encoder.anatomy.has_pooler)
+        backbone = encoder.fresh(config)
     backbone.to(next(encoder.parameters()).dtype)
     expected = {name: weight.shape for name, weight in backbone.state_dict().items()}
     given = {name: weight.shape for name, weight in weights.items()}
@@ -106,26 +104,13 @@ def _shallower(encoder: TextEncoder, chosen: tuple[int, ...]) -> TextEncoder:
             )
         )
     backbone.load_state_dict(weights)
-    student = TextEncoder(
-        backbone,
-        encoder.tokenizer,
-        config,
-        pooling=encoder.pooling,
-        max_length=encoder.max_length,
-    )
-    student.native_source = encoder.native_source
-    student.set_attention(encoder.attention)
-    return student
+    return encoder.around(backbone.eval(), config)
 
 
-def _renumbered(encoder: TextEncoder, chosen: tuple[int, ...]) -> dict[str, torch.Tensor]:
+def _renumbered(encoder: Resizable, chosen: tuple[int, ...]) -> dict[str, torch.Tensor]:
     """The backbone's weights under the names that they have in the student."""
-    blocks = encoder.anatomy.blocks
-    where = next(
-        f"{name}."
-        for name, module in encoder.backbone.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) and module[0] is blocks[0]
-    )
+    where = block_prefix(encoder)
+    assert where is not None
     places = {old: new for new, old in enumerate(chosen)}
     weights = {}
     for name, weight in encoder.backbone.state_dict().items():

@@ -12,14 +12,15 @@ from torch import nn
 from transfuse.data.ragged import Ragged
 from transfuse.data.schema import Role
 from transfuse.errors import ModelError, Problem
-from transfuse.models.anatomy import evaluating, examine, run_backbone
+from transfuse.models.anatomy import Anatomy, evaluating, examine, run_backbone
 from transfuse.models.attention import attention_of, switch_attention
 from transfuse.models.backbone import backbone_from_config
 from transfuse.models.copies import Held
-from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
+from transfuse.models.encoder import Adaptable, Batch, Encoded, close
 from transfuse.models.pooling import Pooling, check_pooling, pool
 from transfuse.models.portable import Portable, portable_texts
 from transfuse.models.prints import computed, print_of
+from transfuse.models.resizable import Resizable
 from transfuse.models.resume import resuming, run_until
 from transfuse.models.source import seeded
 from transfuse.models.tokens import (
@@ -35,7 +36,7 @@ __all__ = ["NativeSource", "TextEncoder"]
 NativeSource = Literal["pooler", "cls", "last", "mean"]
 
 
-class TextEncoder(Encoder):
+class TextEncoder(Resizable):
     """A transformers backbone with its tokenizer.
 
     Args:
@@ -50,6 +51,8 @@ class TextEncoder(Encoder):
     Raises:
         ModelError: For an unknown pooling, or a tokenizer that does not fit.
     """
+
+    anatomy: Anatomy
 
     def __init__(
         self,
@@ -98,13 +101,6 @@ class TextEncoder(Encoder):
     def pooling_used(self) -> NativeSource:
         """The pooling with `native` resolved."""
         return self.native_source if self.pooling == "native" else self.pooling
-
-    def layers(self) -> list[list[nn.Module]]:
-        """See `Encoder.layers`; a model without a list of blocks (ALBERT) is one layer."""
-        before, after = list(self.anatomy.before), list(self.anatomy.after)
-        return [before, *[[block] for block in self.anatomy.blocks[:-1]]] + (
-            [[self.anatomy.blocks[-1], *after]] if self.anatomy.blocks else []
-        )
 
     def preprocess(self, rows: Sequence[str]) -> Ragged:
         """See `Encoder.preprocess`; texts are cut at `max_length` tokens."""
@@ -170,7 +166,7 @@ class TextEncoder(Encoder):
     def reset(self, seed: int) -> None:
         """See `Encoder.reset`."""
         with seeded(seed):
-            fresh = backbone_from_config(self.config, pooler=self.anatomy.has_pooler)
+            fresh = self.fresh(self.config)
         self.backbone.load_state_dict(fresh.state_dict())
 
     def portable(self, folder: Path) -> Portable:
@@ -179,6 +175,23 @@ class TextEncoder(Encoder):
         filler = int(self.preprocess([""])[0][0])
         batch = self.probe_batch()
         return portable_texts(folder, self.tokenizer, self.max_length, filler, batch)
+
+    def fresh(self, config: Any) -> nn.Module:
+        """See `Resizable.fresh`."""
+        return backbone_from_config(config, pooler=self.anatomy.has_pooler)
+
+    def around(self, backbone: nn.Module, config: Any, tokenizer: Any = None) -> "TextEncoder":
+        """See `Resizable.around`; with another tokenizer, if one is given."""
+        made = TextEncoder(
+            backbone,
+            self.tokenizer if tokenizer is None else tokenizer,
+            config,
+            pooling=self.pooling,
+            max_length=self.max_length,
+        )
+        made.native_source = self.native_source
+        made.set_attention(self.attention)
+        return made
 
     def adaptable(self) -> list[Adaptable]:
         """See `Encoder.adaptable`."""

@@ -16,14 +16,15 @@ from transformers import AutoModel
 
 from transfuse.data.audio import Clips
 from transfuse.data.schema import Role
-from transfuse.models.anatomy import dissect, evaluating
-from transfuse.models.attention import switch_attention
+from transfuse.models.anatomy import Anatomy, dissect, evaluating
+from transfuse.models.attention import attention_of, switch_attention
 from transfuse.models.audio.mel import SECONDS
 from transfuse.models.audio.rows import Short, Sounds, waves_of
 from transfuse.models.copies import Held
-from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
+from transfuse.models.encoder import Adaptable, Batch, Encoded, close
 from transfuse.models.prints import computed, print_of
 from transfuse.models.quiet import quiet_loading
+from transfuse.models.resizable import Resizable
 from transfuse.models.resume import entering, resuming
 from transfuse.models.source import seeded
 
@@ -33,7 +34,7 @@ _FRAME = 0.010
 _PROBE_ROWS = 3
 
 
-class SoundEncoder(Encoder):
+class SoundEncoder(Resizable):
     """A backbone of sound with its feature extractor.
 
     Args:
@@ -47,6 +48,7 @@ class SoundEncoder(Encoder):
     """
 
     reads = (Role.AUDIO,)
+    anatomy: Anatomy
 
     def __init__(
         self,
@@ -95,14 +97,6 @@ class SoundEncoder(Encoder):
         said = [self.extractor.to_dict(), self.seconds, self.short]
         text = json.dumps(said, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-    def layers(self) -> list[list[nn.Module]]:
-        """See `Encoder.layers`; a backbone without a list of blocks is one layer."""
-        before, blocks = list(self.anatomy.before), self.anatomy.blocks
-        after = list(self.anatomy.after)
-        return [before, *[[block] for block in blocks[:-1]]] + (
-            [[blocks[-1], *after]] if blocks else []
-        )
 
     def preprocess(self, rows: Sequence[Any]) -> Sounds:
         """See `Encoder.preprocess`; nothing is opened yet.
@@ -181,8 +175,21 @@ class SoundEncoder(Encoder):
     def reset(self, seed: int) -> None:
         """See `Encoder.reset`."""
         with seeded(seed), quiet_loading():
-            fresh = AutoModel.from_config(self.config)
+            fresh = self.fresh(self.config)
         self.backbone.load_state_dict(fresh.state_dict())
+
+    def fresh(self, config: Any) -> nn.Module:
+        """See `Resizable.fresh`."""
+        backbone: nn.Module = AutoModel.from_config(config)
+        return backbone
+
+    def around(self, backbone: nn.Module, config: Any) -> "SoundEncoder":
+        """See `Resizable.around`."""
+        made = SoundEncoder(
+            backbone, config, self.extractor, seconds=self.seconds, short=self.short
+        )
+        made.set_attention(attention_of(self.backbone))
+        return made
 
     def adaptable(self) -> list[Adaptable]:
         """See `Encoder.adaptable`."""

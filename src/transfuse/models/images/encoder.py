@@ -15,9 +15,14 @@ from transfuse.models.anatomy import evaluating
 from transfuse.models.attention import attention_of, switch_attention
 from transfuse.models.backbone import pooler_options
 from transfuse.models.copies import Held, copied_as
-from transfuse.models.encoder import Adaptable, Batch, Encoded, Encoder, close
+from transfuse.models.encoder import Adaptable, Batch, Encoded, close
 from transfuse.models.engine import Engine
-from transfuse.models.images.anatomy import examine_images, run_images, trained_size
+from transfuse.models.images.anatomy import (
+    ImageAnatomy,
+    examine_images,
+    run_images,
+    trained_size,
+)
 from transfuse.models.images.batch_norm import (
     BatchNorm,
     check_batch_norm,
@@ -33,6 +38,7 @@ from transfuse.models.images.rows import WaitingPictures, patches_in, pixels_of
 from transfuse.models.portable import Portable
 from transfuse.models.prints import computed, print_of
 from transfuse.models.quiet import quiet_loading
+from transfuse.models.resizable import Resizable
 from transfuse.models.source import seeded
 
 __all__ = ["ImageEncoder"]
@@ -43,7 +49,7 @@ _PROBE_ROWS = 3
 _MOMENTUM = 0.1
 
 
-class ImageEncoder(Encoder):
+class ImageEncoder(Resizable):
     """A vision backbone with the processing of its pictures.
 
     Args:
@@ -62,6 +68,7 @@ class ImageEncoder(Encoder):
     """
 
     reads = (Role.IMAGE,)
+    anatomy: ImageAnatomy
     _factor: torch.Tensor
     _offset: torch.Tensor
 
@@ -111,14 +118,6 @@ class ImageEncoder(Encoder):
     def preprocessing(self) -> str:
         """See `Encoder.preprocessing`."""
         return hashlib.blake2b(self.processing.name.encode(), digest_size=16).hexdigest()
-
-    def layers(self) -> list[list[nn.Module]]:
-        """See `Encoder.layers`; a backbone without a row of blocks is one layer."""
-        before, blocks = list(self.anatomy.before), self.anatomy.blocks
-        after = list(self.anatomy.after)
-        return [before, *[[block] for block in blocks[:-1]]] + (
-            [[blocks[-1], *after]] if blocks else []
-        )
 
     def preprocess(self, rows: Sequence[Any]) -> WaitingPictures:
         """See `Encoder.preprocess`; nothing is opened yet."""
@@ -199,14 +198,25 @@ class ImageEncoder(Encoder):
 
     def reset(self, seed: int) -> None:
         """See `Encoder.reset`; BatchNorm starts with no statistics, and they are adapted."""
-        pooler = getattr(self.backbone, "pooler", None) is not None
-        options = pooler_options(self.config, pooler)
-        build = self._fresh.value or partial(AutoModel.from_config, self.config, **options)
+        build = self._fresh.value or partial(self.fresh, self.config)
         with seeded(seed), quiet_loading():
             self.backbone.load_state_dict(build().state_dict())
         self._from_scratch = True
         for layer in normalisers(self.backbone):
             layer.momentum = _MOMENTUM
+
+    def fresh(self, config: Any) -> nn.Module:
+        """See `Resizable.fresh`."""
+        pooler = getattr(self.backbone, "pooler", None) is not None
+        backbone: nn.Module = AutoModel.from_config(config, **pooler_options(config, pooler))
+        return backbone
+
+    def around(self, backbone: nn.Module, config: Any) -> "ImageEncoder":
+        """See `Resizable.around`."""
+        options: Any = {"pooling": self.pooling, "batch_norm": self.batch_norm}
+        made = ImageEncoder(backbone, config, self.processing, **options)
+        made.set_attention(self.attention)
+        return made
 
     def train(self, mode: bool = True) -> Self:
         """Training mode, in which BatchNorm does what `batch_norm` says."""
