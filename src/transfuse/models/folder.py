@@ -39,6 +39,7 @@ from transfuse.models.scenes.folder import (
     load_scenes,
     save_scenes,
 )
+from transfuse.models.several import is_several, load_several, save_several
 from transfuse.models.source import Attention, Source, open_source, pretrained
 from transfuse.models.static import StaticEncoder
 from transfuse.models.static_folder import static_model, static_network
@@ -56,7 +57,7 @@ def save_network(network: Network, folder: str | Path) -> None:
     The caller sees to it that the folder appears under its final name only when it is whole.
 
     Args:
-        network: One text encoder and one head, or a linear head for each of several tasks.
+        network: One encoder and one head, or a linear head for each of several tasks.
         folder: Where to write; created if need be.
 
     Raises:
@@ -65,7 +66,9 @@ def save_network(network: Network, folder: str | Path) -> None:
     """
     folder = Path(folder)
     only = network.encoder if len(network.encoders) == 1 else None
-    if is_scenes(network):
+    if is_several(network):
+        save_several(network, folder)
+    elif is_scenes(network):
         save_scenes(network, folder)
     elif isinstance(only, JoinedEncoder):
         save_joined(network, folder)
@@ -121,6 +124,8 @@ def load_network(
     if is_lite(folder):
         return load_image_network(folder, allow_pickle=allow_pickle)
     found = fetch_model(folder)
+    if is_several(found):
+        return load_several(found, allow_pickle=allow_pickle)
     if is_joined(found):
         return load_joined(found, attention=attention, allow_pickle=allow_pickle)
     if is_scenes_folder(found):

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from torch import nn
 
-from transfuse.models.encoder import Encoder
+from transfuse.models.encoder import Adaptable, Encoder
 
 __all__ = ["Parts", "Resizable", "block_prefix"]
 
@@ -50,6 +50,10 @@ class Resizable(Encoder):
         return [before, *[[block] for block in blocks[:-1]]] + (
             [[blocks[-1], *after]] if blocks else []
         )
+
+    def adaptable(self) -> list[Adaptable]:
+        """See `Encoder.adaptable`; around the backbone."""
+        return [Adaptable(self, "backbone", self.reads[0])]
 
     @abstractmethod
     def fresh(self, config: Any) -> nn.Module:

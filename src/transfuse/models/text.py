@@ -10,13 +10,12 @@ import torch
 from torch import nn
 
 from transfuse.data.ragged import Ragged
-from transfuse.data.schema import Role
 from transfuse.errors import ModelError, Problem
 from transfuse.models.anatomy import Anatomy, evaluating, examine, run_backbone
 from transfuse.models.attention import attention_of, switch_attention
 from transfuse.models.backbone import backbone_from_config
 from transfuse.models.copies import Held
-from transfuse.models.encoder import Adaptable, Batch, Encoded, close
+from transfuse.models.encoder import Batch, Encoded, close
 from transfuse.models.pooling import Pooling, check_pooling, pool
 from transfuse.models.portable import Portable, portable_texts
 from transfuse.models.prints import computed, print_of
@@ -192,10 +191,6 @@ class TextEncoder(Resizable):
         made.native_source = self.native_source
         made.set_attention(self.attention)
         return made
-
-    def adaptable(self) -> list[Adaptable]:
-        """See `Encoder.adaptable`."""
-        return [Adaptable(self, "backbone", Role.TEXT)]
 
     def set_attention(self, attention: str) -> bool:
         """See `Encoder.set_attention`; where the backbone lacks it nothing changes."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from transfuse.data import Role, Split, Table, overlap
+from transfuse.data import Split, overlap
 from transfuse.errors import DataError, Problem
 from transfuse.transfer.domains import Domain, Prepared
 
@@ -32,26 +32,20 @@ def joined(parts: Mapping[str, Prepared]) -> Prepared:
 
 
 def _unscored(name: str, domain: Domain, others: Mapping[str, Domain], notes: list[str]) -> Domain:
-    """A task without training rows whose texts another task is scored on.
+    """A task without training rows that another task is scored on, whatever rows are.
 
-    One encoder learns all tasks: what it was taught of a text by one would help it with that text
+    One encoder learns all tasks: what it was taught of a row by one would help it with that row
     in another.
     """
-    scored = [
-        text
-        for other in others.values()
-        for text in other.table.take(
-            np.concatenate([other.parts.validation, other.parts.test])
-        ).texts()
-    ]
-    if not scored:
-        return domain
     parts = domain.parts
-    scored_table = Table.from_dict({"text": scored}, roles=_TEXT)
-    found = overlap(scored_table, domain.table.take(parts.train))
-    if not found.rows:
+    own, found = domain.table.take(parts.train), set[int]()
+    for other in others.values():
+        scored = np.concatenate([other.parts.validation, other.parts.test])
+        if len(scored):
+            found.update(overlap(other.table.take(scored), own).rows)
+    if not found:
         return domain
-    if len(found.rows) == len(parts.train):
+    if len(found) == len(parts.train):
         raise DataError(
             Problem(
                 domain.table.name,
@@ -60,10 +54,10 @@ def _unscored(name: str, domain: Domain, others: Mapping[str, Domain], notes: li
             )
         )
     notes.append(
-        f"{name}: {len(found.rows)} training rows left out, since another task is scored on them "
+        f"{name}: {len(found)} training rows left out, since another task is scored on them "
         "or on rows that are nearly the same"
     )
-    kept = np.delete(np.arange(len(domain.table)), parts.train[np.asarray(found.rows)])
+    kept = np.delete(np.arange(len(domain.table)), parts.train[sorted(found)])
     train, validation, test = (
         np.flatnonzero(np.isin(kept, rows)) for rows in (parts.train, parts.validation, parts.test)
     )
@@ -73,6 +67,3 @@ def _unscored(name: str, domain: Domain, others: Mapping[str, Domain], notes: li
         targets=domain.targets[kept],
         parts=Split(train, validation, test, parts.notes),
     )
-
-
-_TEXT: dict[str, str | None] = {**{str(role): None for role in Role}, "text": "text"}

@@ -21,7 +21,7 @@ from transfuse.models.attention import attention_of, switch_attention
 from transfuse.models.audio.mel import SECONDS
 from transfuse.models.audio.rows import Short, Sounds, waves_of
 from transfuse.models.copies import Held
-from transfuse.models.encoder import Adaptable, Batch, Encoded, close
+from transfuse.models.encoder import Batch, Encoded, close
 from transfuse.models.prints import computed, print_of
 from transfuse.models.quiet import quiet_loading
 from transfuse.models.resizable import Resizable
@@ -190,10 +190,6 @@ class SoundEncoder(Resizable):
         )
         made.set_attention(attention_of(self.backbone))
         return made
-
-    def adaptable(self) -> list[Adaptable]:
-        """See `Encoder.adaptable`."""
-        return [Adaptable(self, "backbone", Role.AUDIO)]
 
     def set_attention(self, attention: str) -> bool:
         """See `Encoder.set_attention`."""

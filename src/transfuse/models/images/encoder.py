@@ -15,7 +15,7 @@ from transfuse.models.anatomy import evaluating
 from transfuse.models.attention import attention_of, switch_attention
 from transfuse.models.backbone import pooler_options
 from transfuse.models.copies import Held, copied_as
-from transfuse.models.encoder import Adaptable, Batch, Encoded, close
+from transfuse.models.encoder import Batch, Encoded, close
 from transfuse.models.engine import Engine
 from transfuse.models.images.anatomy import (
     ImageAnatomy,
@@ -253,10 +253,6 @@ class ImageEncoder(Resizable):
         """See `Encoder.portable`."""
         pixels = self._ready(self.probe_batch()["pixels"])
         return portable_pictures(folder, self.processing, self.backbone, self.anatomy, pixels)
-
-    def adaptable(self) -> list[Adaptable]:
-        """See `Encoder.adaptable`."""
-        return [Adaptable(self, "backbone", Role.IMAGE)]
 
     def set_attention(self, attention: str) -> bool:
         """See `Encoder.set_attention`; a backbone without attention has nothing to switch."""

@@ -6,19 +6,18 @@ together.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from transfuse.errors import ModelError, Problem
 from transfuse.models.columns import COLUMN_FUSIONS, FusedColumns, PairHead
 from transfuse.models.encoder import Encoder
-from transfuse.models.heads import Head, LinearHead
+from transfuse.models.heads import LinearHead
 from transfuse.models.joined.encoder import JoinedEncoder
+from transfuse.models.joined.heads import head_of, head_told, own_parts
 from transfuse.models.joined.parts import load_part, save_part
 from transfuse.models.network import Network
 from transfuse.models.source import Attention
@@ -77,13 +76,13 @@ def save_joined(network: Network, folder: Path) -> None:
         "order": [column.name for column in encoder.columns],
         "width": encoder.width,
         "fusion": spec_of(COLUMN_FUSIONS, fusion.options),
-        "heads": [_head_told(name, head) for name, head in heads.items()],
+        "heads": [head_told(name, head) for name, head in heads.items()],
     }
     text = json.dumps(told, indent=2, ensure_ascii=False)
     (folder / _CONFIG).write_text(text, encoding="utf-8")
     weights = {
         name: weight.detach().cpu().contiguous().clone()
-        for name, weight in _own(fusion, heads).state_dict().items()
+        for name, weight in own_parts(fusion, heads).state_dict().items()
     }
     save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
 
@@ -119,48 +118,15 @@ def load_joined(
     encoder = JoinedEncoder(parts, told["width"])
     fusion = build(COLUMN_FUSIONS, told["fusion"], f"{folder / _CONFIG}: fusion")
     fused = fusion.build(encoder.columns, 0)
-    heads = {each["name"]: _head(fused.dim, each) for each in told["heads"]}
+    heads = {each["name"]: head_of(fused.dim, each) for each in told["heads"]}
     try:
-        _own(fused, heads).load_state_dict(load_file(folder / _WEIGHTS))
+        own_parts(fused, heads).load_state_dict(load_file(folder / _WEIGHTS))
     except (OSError, RuntimeError, SafetensorError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             Problem(str(folder / _WEIGHTS), f"the weights cannot be read: {said}")
         ) from error
     return Network({told["name"]: encoder}, heads, fused).eval()
-
-
-def _own(fusion: FusedColumns, heads: Mapping[str, Head]) -> nn.Module:
-    """What is neither of the encoders, under the names of its weights."""
-    own = nn.Module()
-    own.fusion = fusion
-    own.heads = nn.ModuleDict(heads)
-    return own
-
-
-def _head_told(name: str, head: LinearHead | PairHead) -> dict[str, Any]:
-    if isinstance(head, PairHead):
-        return {"name": name, "pairs": True}
-    return {
-        "name": name,
-        "outputs": head.outputs,
-        "labels": None if head.labels is None else list(head.labels),
-        "problem_type": head.problem_type,
-        "dropout": head.dropout.p,
-    }
-
-
-def _head(dim: int, told: Mapping[str, Any]) -> Head:
-    """The inverse of `_head_told`."""
-    if told.get("pairs"):
-        return PairHead(dim)
-    return LinearHead(
-        dim,
-        told["outputs"],
-        told["dropout"],
-        labels=told["labels"],
-        problem_type=told["problem_type"],
-    )
 
 
 def _read(path: Path) -> dict[str, Any]:
