@@ -216,3 +216,20 @@ def test_what_is_for_texts_says_so(opened: ModelFolder) -> None:
     rows = labelled(opened, FILES[:4])
     with pytest.raises(ModelError, match=r"reads image.*a model that reads texts"):
         TrimVocabulary().make([opened], Evidence(rows, rows), 0, silent)
+
+
+def test_one_picture_is_answered_at_the_command_line(
+    opened: ModelFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transfuse.cli.app import main
+
+    (tmp_path / "photo.png").write_bytes(FILES[0])
+    asked = ["predict", str(opened.path), "--image"]
+    assert main([*asked, str(tmp_path / "photo.png")]) == 0
+    assert opened.predict(FILES[:1])[0] in capsys.readouterr().out
+    (tmp_path / "photo.jpg").write_bytes(FILES[0][:200])
+    for wrong, told in (("photo.jpg", "cut off"), ("none.png", "cannot be read")):
+        assert main([*asked, str(tmp_path / wrong)]) == 2
+        assert told in " ".join(capsys.readouterr().err.split())
+    assert main(["predict", str(opened.path), "--text", "a cat"]) == 2
+    assert "reads image" in " ".join(capsys.readouterr().err.split())

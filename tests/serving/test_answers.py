@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfuse.serving.answers import groups_of_like_length, text_bytes
+from transfuse.serving.answers import groups_of_like_length, row_bytes
 
 _PASS = 360
 
@@ -44,7 +44,7 @@ def test_like_texts_stay_together_and_unlike_ones_do_not() -> None:
 
 
 def test_bytes_of_texts() -> None:
-    assert text_bytes("abc") == 3
-    assert text_bytes("电影") == 6
-    assert text_bytes("a" * 10_000) == 2048
-    assert text_bytes("\ud800") == 1
+    assert row_bytes("abc") == 3
+    assert row_bytes("电影") == 6
+    assert row_bytes("a" * 10_000) == 2048
+    assert row_bytes("\ud800") == 1

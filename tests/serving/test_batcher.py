@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfuse.serving import Batcher, FullError, StoppedError
-from transfuse.serving.answers import text_bytes
+from transfuse.serving.answers import row_bytes
 
 
 class Work:
@@ -145,7 +145,7 @@ def test_long_texts_make_smaller_batches() -> None:
     async def ask(batcher: Batcher[str], _: Work) -> None:
         await batcher.answer(["字" * 5000] * 20 + ["short"] * 20)
 
-    work = batching(ask, max_batch=20, weigh=text_bytes)
+    work = batching(ask, max_batch=20, weigh=row_bytes)
     assert [len(batch) for batch in work.batches][:3] == [8, 8, 20]
 
 

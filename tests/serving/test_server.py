@@ -409,6 +409,7 @@ def test_it_is_alive_before_it_is_ready(start: Start) -> None:
     assert server.get("/v1/models/known").json() == {
         "name": "known",
         "ready": True,
+        "reads": ["text"],
         "task": "classification",
         "labels": ["short", "long"],
         "metric": "accuracy",

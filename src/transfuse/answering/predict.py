@@ -28,11 +28,19 @@ from transfuse.answering.reading import (
     open_labelled,
     open_rows,
 )
+from transfuse.data import Role
 from transfuse.data.write import check_kind, writing
 from transfuse.errors import DataError, Problem
 from transfuse.evaluation import Scorecard
 
-__all__ = ["Prediction", "evaluate_file", "fit_doubt", "predict_file", "predict_texts"]
+__all__ = [
+    "Prediction",
+    "evaluate_file",
+    "fit_doubt",
+    "predict_file",
+    "predict_rows",
+    "predict_texts",
+]
 
 _ROWS = 4096
 """Rows that are held at a time."""
@@ -54,6 +62,32 @@ def predict_texts(
     if not texts:
         return []
     return _judged(model, mended_texts(model, texts), doubting or Doubting())
+
+
+def predict_rows(
+    model: ModelFolder, role: Role, rows: Sequence[Any], doubting: Doubting | None = None
+) -> list[Prediction]:
+    """What a model says of rows at hand, of one column.
+
+    Args:
+        model: The model.
+        role: What the rows are.
+        rows: Texts, or pictures as `pictures_of` and `Picture` give them.
+        doubting: Rules for sets, intervals and 'I don't know', from `fit_doubt`. Default: none.
+
+    Returns:
+        One prediction for each row.
+
+    Raises:
+        DataError: If the model reads something else, or a picture cannot be decoded.
+    """
+    if model.reads != (role,):
+        what = f"reads {', '.join(model.reads)}, and was given {role}"
+        fix = "A file of rows answers for any model: `transfuse predict FOLDER in.csv -o out.csv`."
+        raise DataError(Problem(str(model.path), what, fix=fix))
+    if role == Role.TEXT:
+        return predict_texts(model, rows, doubting)
+    return _judged(model, rows, doubting or Doubting()) if len(rows) else []
 
 
 def fit_doubt(

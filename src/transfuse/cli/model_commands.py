@@ -135,6 +135,7 @@ def predict(
         typer.Option("--output", "-o", help="The new file; its suffix says which kind."),
     ] = None,
     text: Annotated[str | None, typer.Option(help="One text, answered here.")] = None,
+    image: Annotated[Path | None, typer.Option(help="One picture file, answered here.")] = None,
     column: Column = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add the probability of each label.")
@@ -151,7 +152,7 @@ def predict(
     ] = False,
     task: OneTask = None,
 ) -> None:
-    """Answer for each row of a file, or for one text.
+    """Answer for each row of a file, or for one text or picture.
 
     The new file has the columns of the old one, and then the prediction and its confidence. Files
     may be larger than memory. Stopped or killed, the same command goes on where it was.
@@ -163,16 +164,21 @@ def predict(
     [green]transfuse predict runs/news-to-reviews/model reviews.csv -o out.csv --risk 0.05[/]
 
     [green]transfuse predict runs/news-to-reviews/model --text "Works like a charm."[/]
+
+    [green]transfuse predict runs/animals/model --image photo.jpg[/]
     """
     from transfuse.answering import load_model
 
     doubt = _doubt(
         sets, set_method, by_class, abstain_below, risk, certainty, calibrate, disagreement
     )
-    if text is not None:
-        if data is not None or output is not None:
-            raise TransfuseError(Problem("--text", "is given beside a file", "one of the two"))
-        _answer(load_model(folder, task=task), text, doubt)
+    given = text if image is None else image
+    if given is not None:
+        option = "--text" if image is None else "--image"
+        if data is not None or output is not None or (text is not None and image is not None):
+            beside = "--text" if data is None and output is None else "a file"
+            raise TransfuseError(Problem(option, f"is given beside {beside}", "one of the two"))
+        _answer(load_model(folder, task=task), given, doubt)
         return
     if data is None or output is None:
         missing = "the file to read" if data is None else "the file to write (--output)"
@@ -180,7 +186,7 @@ def predict(
             Problem(
                 "predict",
                 f"{missing} is missing",
-                fix='As in `transfuse predict FOLDER in.csv --output out.csv`, or --text "...".',
+                fix="As in `transfuse predict FOLDER in.csv --output out.csv`, --text or --image.",
             )
         )
     model = load_model(folder, task=task)
@@ -218,11 +224,16 @@ def _doubt(
         raise TransfuseError(Problem("predict", str(error).replace("_", "-"))) from None
 
 
-def _answer(model: "ModelFolder", text: str, doubt: "Doubt | None") -> None:
-    from transfuse.answering.predict import fit_doubt, predict_texts
+def _answer(model: "ModelFolder", given: "str | Path", doubt: "Doubt | None") -> None:
+    from transfuse.answering.predict import fit_doubt, predict_rows
+    from transfuse.data import Role
+    from transfuse.data.images import Picture
 
     doubting = None if doubt is None else fit_doubt(model, doubt)
-    (found,) = predict_texts(model, [text], doubting)
+    if isinstance(given, Path):
+        (found,) = predict_rows(model, Role.IMAGE, [Picture(path=str(given))], doubting)
+    else:
+        (found,) = predict_rows(model, Role.TEXT, [given], doubting)
     console = stdout()
     value = found.value
     answer = ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,7 +1,6 @@
 """The command that puts models on the network: serve."""
 
 import os
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +11,15 @@ from transfuse.cli.show import note, stdout
 from transfuse.errors import Problem, TransfuseError
 
 if TYPE_CHECKING:
-    from transfuse.serving import Serving
+    from transfuse.serving import Service
 
 __all__ = ["read_token", "register"]
 
 _NEEDED = ("fastapi", "httptools", "prometheus_client", "uvicorn")
 
 _TOKEN = "TRANSFUSE_TOKEN"
+
+_AS_JSON = """(printf '{"images": ["'; base64 < photo.jpg | tr -d '\\n'; printf '"]}')"""
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +66,13 @@ def serve(
     max_characters: Annotated[
         int, typer.Option(help="Characters of a text at the most.", min=1)
     ] = 20_000,
+    max_image_body: Annotated[
+        int, typer.Option(help="Bytes of a request with pictures at the most.", min=1)
+    ] = 2**24,
+    max_images: Annotated[int, typer.Option(help="Pictures of a request at the most.", min=1)] = 16,
+    max_pixels: Annotated[
+        int, typer.Option(help="Pixels that a picture may have at the most.", min=1)
+    ] = 50_000_000,
     threads: Annotated[
         int | None,
         typer.Option(help="Processor threads for each model. Default: all cores.", min=1),
@@ -95,6 +103,9 @@ def serve(
             max_body=max_body,
             max_texts=max_texts,
             max_characters=max_characters,
+            max_image_body=max_image_body,
+            max_images=max_images,
+            max_pixels=max_pixels,
             threads=threads,
             drain_seconds=drain_seconds,
         )
@@ -107,30 +118,35 @@ def serve(
         port = sock.getsockname()[1]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         note(f"loading {', '.join(models)} …")
+        service = Service(models, options)
         run(
-            Service(models, options),
+            service,
             sock,
             token=token,
-            ready=lambda: _tell(address, list(models), options, guarded=token is not None),
+            ready=lambda: _tell(address, service, guarded=token is not None),
         )
 
 
-def _tell(address: str, names: Sequence[str], options: "Serving", *, guarded: bool) -> None:
+def _tell(address: str, service: "Service", *, guarded: bool) -> None:
     """Where the models are and how they are asked."""
     from urllib.parse import quote
 
     console = stdout()
     console.print(f"[bold]{address}[/]", soft_wrap=True)
-    for name in names:
+    for name, model in service.models.items():
         lines = [f"curl {address}/v1/models/{quote(name)}/predict"]
         if guarded:
             lines.append(f'-H "Authorization: Bearer ${_TOKEN}"')
         lines.append("-H 'Content-Type: application/json'")
-        lines.append("""-d '{"texts": ["Works like a charm."]}'""")
+        if model.reads_pictures:
+            lines[0] = f"{_AS_JSON} | {lines[0]}"
+            lines.append("--data-binary @-")
+        else:
+            lines.append("""-d '{"texts": ["Works like a charm."]}'""")
         console.print("\n" + " \\\n  ".join(lines), markup=False, soft_wrap=True)
     if not guarded and not address.startswith(("http://127.", "http://localhost", "http://[::1]")):
         note(f"Everybody who reaches this address may ask. {_TOKEN} sets a token.")
-    note(f"{options.threads_used} threads for each model. Ctrl-C stops.")
+    note(f"{service.options.threads_used} threads for each model. Ctrl-C stops.")
 
 
 def read_token(path: Path | None) -> str | None:

@@ -1,6 +1,7 @@
-"""A model's answers to a batch of texts, with as little around the model's own work as can be."""
+"""A model's answers to a batch of rows, with as little around the model's own work as can be."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +11,12 @@ from transfuse.answering import ModelFolder
 from transfuse.answering.doubt import Doubting
 from transfuse.answering.exported import ExportedModel
 from transfuse.answering.prediction import Prediction, predictions
-from transfuse.data import Cleaning
+from transfuse.data import Cleaning, Role
 from transfuse.data.characters import collapsed_spaces, normalised, without_controls
 from transfuse.models import Network
 from transfuse.recipe import build_options
 
-__all__ = ["Answers", "groups_of_like_length", "text_bytes"]
+__all__ = ["Answers", "groups_of_like_length", "row_bytes"]
 
 _LONGEST = 2_048
 """Bytes of a text that count: about 512 tokens, beyond which most models cut it."""
@@ -37,17 +38,21 @@ class Answers:
 
     def __init__(self, model: ModelFolder) -> None:
         self.model = model
-        self._pads = isinstance(model.model, Network | ExportedModel)
+        self._written = model.reads == (Role.TEXT,)
+        self._pads = self._written and isinstance(model.model, Network | ExportedModel)
         self._doubting = Doubting()
         self._cleaning: Cleaning = build_options(Cleaning, model.recipe.get("clean"), "clean")
 
-    def __call__(self, texts: Sequence[str]) -> list[Prediction]:
-        """The answer to each text.
+    def __call__(self, rows: Sequence[Any]) -> list[Prediction]:
+        """The answer to each row.
 
         Args:
-            texts: The texts, at least one.
+            rows: Texts, or pictures where the model reads those; at least one.
+
+        Raises:
+            DataError: For pictures that cannot be decoded.
         """
-        scores = self._scores(self.mended(texts))
+        scores = self._scores(self.mended(rows) if self._written else list(rows))
         return predictions(self.model.task, scores, self._doubting)
 
     def mended(self, texts: Sequence[str]) -> list[str]:
@@ -66,23 +71,25 @@ class Answers:
         mended: list[str] = column.to_pylist()
         return mended
 
-    def _scores(self, texts: list[str]) -> NDArray[np.float64]:
-        groups = groups_of_like_length(list(map(text_bytes, texts))) if self._pads else []
+    def _scores(self, rows: list[Any]) -> NDArray[np.float64]:
+        groups = groups_of_like_length(list(map(row_bytes, rows))) if self._pads else []
         if len(groups) < 2:
-            return self.model.scores(texts)
-        parts = [self.model.scores([texts[place] for place in group]) for group in groups]
-        scores = np.empty((len(texts), parts[0].shape[1]))
+            return self.model.scores(rows)
+        parts = [self.model.scores([rows[place] for place in group]) for group in groups]
+        scores = np.empty((len(rows), parts[0].shape[1]))
         for group, part in zip(groups, parts, strict=True):
             scores[group] = part
         return scores
 
 
-def text_bytes(text: str) -> int:
-    """About how long a text is for a model, in bytes.
+def row_bytes(text: Any) -> int:
+    """About how long a text is for a model, in bytes; a picture is as much work as a long one.
 
     Args:
-        text: The text.
+        text: The text, or a picture.
     """
+    if not isinstance(text, str):
+        return _LONGEST
     size = len(text) if text.isascii() else len(text.encode(errors="replace"))
     return min(_LONGEST, size)
 

@@ -19,9 +19,10 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from transfuse.answering.prediction import Prediction
-from transfuse.errors import TransfuseError
+from transfuse.errors import DataError, Problem, TransfuseError
 from transfuse.serving.guard import Guard
 from transfuse.serving.page import read_page
+from transfuse.serving.pictures import pictures_in
 from transfuse.serving.problems import (
     RefusedError,
     on_http,
@@ -37,6 +38,7 @@ from transfuse.serving.schemas import (
     ModelInfo,
     ModelList,
     Predicted,
+    PredictImagesRequest,
     PredictRequest,
     ProblemReport,
 )
@@ -117,16 +119,31 @@ def _add_questions(app: FastAPI, service: Service) -> None:
         "/v1/models/{name}/predict",
         response_model=Predicted,
         responses=_PROBLEMS,
-        openapi_extra=_body(PredictRequest),
+        openapi_extra=_body(PredictRequest, PredictImagesRequest),
     )
     async def predict(name: str, request: Request) -> Response:
-        """Answer texts."""
+        """Answer texts, or pictures where the model reads those."""
         model = service.model(name)
-        asked = await read_request(request, PredictRequest, service.options)
-        check_texts(asked.texts, service.options)
-        answers = await answered(request, model.answer(asked.texts))
-        told = [_told(answer, asked.probabilities) for answer in answers]
-        return _json({"model": name, "predictions": told})
+        asked: PredictRequest | PredictImagesRequest
+        if model.reads_pictures:
+            options = service.options
+            with service.holding_pictures():
+                asked = await read_request(
+                    request, PredictImagesRequest, options, options.max_image_body
+                )
+                # Out of base64 in a thread: other requests need not wait for megabytes.
+                pictures = await asyncio.to_thread(pictures_in, asked.images, options)
+                try:
+                    answers = await answered(request, model.answer(pictures))
+                except DataError as error:
+                    told = [Problem(each.where, each.what) for each in error.problems]
+                    return problem_response(422, told)
+        else:
+            asked = await read_request(request, PredictRequest, service.options)
+            check_texts(asked.texts, service.options)
+            answers = await answered(request, model.answer(asked.texts))
+        predictions = [_told(answer, asked.probabilities) for answer in answers]
+        return _json({"model": name, "predictions": predictions})
 
     @app.post(
         "/v1/models/{name}/explain",
@@ -137,6 +154,8 @@ def _add_questions(app: FastAPI, service: Service) -> None:
     async def explain(name: str, request: Request) -> Response:
         """Say which tokens of a text drove the answer."""
         model = service.model(name)
+        if model.reads_pictures:
+            raise RefusedError(422, Problem(f"model {name!r}", "reads pictures", "one of texts"))
         asked = await read_request(request, ExplainRequest, service.options)
         check_texts([asked.text], service.options, "text")
         try:
@@ -206,7 +225,8 @@ def _json(content: dict[str, Any], status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def _body(kind: type[BaseModel]) -> dict[str, Any]:
+def _body(*kinds: type[BaseModel]) -> dict[str, Any]:
     """A body for the description of a path that reads it itself, to bound it."""
-    schema = kind.model_json_schema()
+    schemas = [kind.model_json_schema() for kind in kinds]
+    schema = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -1,4 +1,4 @@
-"""Texts of many requests gathered into batches, under a latency bound and with a bounded queue.
+"""Texts (or pictures) of many requests gathered into batches, under a latency bound.
 
 An idle server answers at once. While all threads are busy, texts gather by themselves; a thread
 that becomes free waits for as many as the last batch had, since clients that were answered together
@@ -48,7 +48,7 @@ class StoppedError(Exception):
 class _Request(Generic[Answer]):
     """Texts that came together, and how far they are."""
 
-    texts: Sequence[str]
+    texts: Sequence[Any]
     answered: "asyncio.Future[list[Answer]]"
     since: float
     answers: list[Answer | None] = field(init=False)
@@ -66,7 +66,7 @@ class _Part(Generic[Answer]):
 
     request: _Request[Answer]
     start: int
-    texts: Sequence[str]
+    texts: Sequence[Any]
 
     def give(self, answers: Sequence[Answer]) -> None:
         """Hand over the answers; with its last ones the request is done."""
@@ -101,7 +101,7 @@ class Batcher(Generic[Answer]):
 
     def __init__(
         self,
-        compute: Callable[[list[str]], Sequence[Answer]],
+        compute: Callable[[list[Any]], Sequence[Answer]],
         executor: Executor,
         *,
         threads: int = 1,
@@ -109,7 +109,7 @@ class Batcher(Generic[Answer]):
         latency: float = 0.01,
         queue: int = 512,
         patience: float = math.inf,
-        weigh: Callable[[str], int] = lambda text: 1,
+        weigh: Callable[[Any], int] = lambda text: 1,
         watch: Callable[[int], None] = lambda texts: None,
     ) -> None:
         self._compute, self._executor = compute, executor
@@ -146,7 +146,7 @@ class Batcher(Generic[Answer]):
         """
         return (self._queued + texts) / self._rate if self._rate else 1.0
 
-    async def answer(self, texts: Sequence[str]) -> list[Answer]:
+    async def answer(self, texts: Sequence[Any]) -> list[Answer]:
         """The answer to each text. Cancelling it takes out of the queue what nobody has begun.
 
         Args:

@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from transfuse.answering import ModelFolder, load_model
 from transfuse.answering.exported import ExportedModel
 from transfuse.answering.prediction import Prediction
+from transfuse.data import Role
+from transfuse.errors import ModelError, Problem
 from transfuse.models import Network, probe_engine
-from transfuse.serving.answers import Answers, text_bytes
+from transfuse.serving.answers import Answers, row_bytes
 from transfuse.serving.batcher import Batcher, FullError
 from transfuse.serving.options import Serving
 from transfuse.serving.schemas import ModelInfo
@@ -81,6 +83,7 @@ class Hosted:
         return ModelInfo(
             name=self.name,
             ready=True,
+            reads=[str(role) for role in self._model.reads],
             task=task.kind,
             labels=list(task.label_names) if task.kind != "regression" else [],
             metric=task.primary if measured is not None else None,
@@ -104,7 +107,7 @@ class Hosted:
         each = max(1, self._options.threads_used // threads)
         self._executor = ThreadPoolExecutor(threads, f"transfuse-{self.name}", self._begin, (each,))
         # The first alone: what a network answers with is made when it is first asked.
-        await loop.run_in_executor(self._executor, self._answer, _WARM_UP)
+        await loop.run_in_executor(self._executor, self._answer, self._warming)
         all_here = threading.Barrier(threads)
         warmed = [
             loop.run_in_executor(self._executor, self._warm_up, all_here) for _ in range(threads)
@@ -118,7 +121,7 @@ class Hosted:
             latency=self._options.latency_ms / 1000,
             queue=self._options.queue,
             patience=self._options.wait_seconds,
-            weigh=text_bytes,
+            weigh=row_bytes,
             watch=watch,
         )
 
@@ -126,6 +129,12 @@ class Hosted:
         """The model, once for each thread."""
         engine = probe_engine(threads=1)
         model = load_model(self.folder, engine)
+        if model.reads not in ((Role.TEXT,), (Role.IMAGE,)):
+            what = f"reads {', '.join(model.reads)}"
+            expected = "a model that reads one column of texts or of pictures"
+            raise ModelError(
+                Problem(str(self.folder), what, expected, "`transfuse predict` answers its files.")
+            )
         threads = self._options.threads_used
         if isinstance(model.model, Network):
             # Set before the copy that answers is made, and for as long as it does: an arithmetic
@@ -144,24 +153,39 @@ class Hosted:
     def _warm_up(self, all_here: threading.Barrier) -> None:
         # A pool starts a thread only when all others are busy.
         all_here.wait()
-        self._answer(_WARM_UP)
+        self._answer(self._warming)
 
-    def _answer(self, texts: Sequence[str]) -> list[Prediction]:
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether it reads pictures, and not texts."""
+        return self.model.reads == (Role.IMAGE,)
+
+    @property
+    def _warming(self) -> Sequence[Any]:
+        """Rows that it answers before it takes on work."""
+        if not self.reads_pictures:
+            return _WARM_UP
+        from PIL import Image
+
+        return [Image.new("RGB", (256, 256), colour) for colour in ("black", "grey", "white")]
+
+    def _answer(self, rows: Sequence[Any]) -> list[Prediction]:
         answers: Answers = self._own.answers
-        return answers(texts)
+        return answers(rows)
 
-    async def answer(self, texts: list[str]) -> list[Prediction]:
-        """The answer to each text.
+    async def answer(self, rows: list[Any]) -> list[Prediction]:
+        """The answer to each row.
 
         Args:
-            texts: The texts.
+            rows: Texts, or pictures.
 
         Raises:
+            DataError: For pictures that cannot be decoded.
             FullError: If they find no room in the queue.
             StoppedError: If the server takes on no more.
         """
         assert self._batcher is not None
-        return await self._batcher.answer(texts)
+        return await self._batcher.answer(rows)
 
     async def explain(self, text: str, label: str | None, method: Method) -> "Explanation":
         """What drove an answer.

@@ -46,6 +46,20 @@ class Serving:
     max_characters: int = 20_000
     """Characters of one text at the most. Default: 20,000."""
 
+    max_image_body: int = 16_777_216
+    """Bytes of the body of a request with pictures at the most. Default: 16,777,216."""
+
+    max_images: int = 16
+    """Pictures of one request at the most, and never more than `queue`. Default: 16."""
+
+    max_pixels: int = 50_000_000
+    """Pixels that a picture may claim to have; it is refused before it is decoded.
+    Default: 50,000,000."""
+
+    max_image_requests: int = 16
+    """Requests with pictures that may be held at a time, since each takes memory; beyond them
+    requests are turned away with 429. Default: 16."""
+
     threads: int | None = None
     """Processor threads that the answers of a model use. Default: as many as there are cores."""
 

@@ -23,13 +23,16 @@ _CLOSE = {"Connection": "close"}
 """What is left of a body that is not wanted is not read either."""
 
 
-async def read_request(request: Request, kind: type[Body], options: Serving) -> Body:
+async def read_request(
+    request: Request, kind: type[Body], options: Serving, most: int | None = None
+) -> Body:
     """The body of a request.
 
     Args:
         request: The request.
         kind: What it should be.
         options: The bounds.
+        most: Bytes of the body at the most. Default: `options.max_body`.
 
     Raises:
         RefusedError: If it is too large (413), too slow (408), not JSON (415 by its
@@ -41,24 +44,24 @@ async def read_request(request: Request, kind: type[Body], options: Serving) -> 
         # A form of another site's page could send anything else without asking.
         what = f"is {media!r:.80}" if media else "is missing"
         raise RefusedError(415, Problem("Content-Type", what, "application/json"), _CLOSE)
-    body = await _read_body(request, options)
+    body = await _read_body(request, options, most or options.max_body)
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
         raise not_understood(error, kind.model_fields) from None
 
 
-async def _read_body(request: Request, options: Serving) -> bytes:
+async def _read_body(request: Request, options: Serving, most: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > options.max_body:
-        raise _too_large(options)
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
     body = bytearray()
     try:
         async with asyncio.timeout(options.receive_seconds):
             async for piece in request.stream():
                 body += piece
-                if len(body) > options.max_body:
-                    raise _too_large(options)
+                if len(body) > most:
+                    raise _too_large(most)
     except TimeoutError:
         what = f"did not arrive within {options.receive_seconds:g} s"
         raise RefusedError(408, Problem("body", what), _CLOSE, "slow") from None
@@ -119,8 +122,8 @@ async def answered(request: Request, work: Awaitable[Result]) -> Result:
         done.cancel()
 
 
-def _too_large(options: Serving) -> RefusedError:
-    problem = Problem("body", "is too large", f"at most {options.max_body:,} bytes")
+def _too_large(most: int) -> RefusedError:
+    problem = Problem("body", "is too large", f"at most {most:,} bytes")
     return RefusedError(413, problem, _CLOSE, "too_large")
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "Health",
     "ModelInfo",
     "ModelList",
+    "PredictImagesRequest",
     "PredictRequest",
     "Predicted",
     "PredictedText",
@@ -31,6 +32,21 @@ class PredictRequest(BaseModel):
     )
 
 
+class PredictImagesRequest(BaseModel):
+    """Pictures to answer, of a model that reads pictures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: Annotated[list[StrictStr], FailFast()] = Field(
+        description="The pictures: files in base64, or their data URLs.",
+        min_length=1,
+        examples=[["data:image/png;base64,iVBORw0KGgo="]],
+    )
+    probabilities: StrictBool = Field(
+        False, description="Whether the probability of each label is told too."
+    )
+
+
 class ExplainRequest(BaseModel):
     """A text whose answer is to be explained."""
 
@@ -46,7 +62,7 @@ class ExplainRequest(BaseModel):
 
 
 class PredictedText(BaseModel):
-    """The answer to one text."""
+    """The answer to one text or picture."""
 
     prediction: str | list[str] | float
     """A label, a list of labels, or a number."""
@@ -60,7 +76,7 @@ class PredictedText(BaseModel):
 
 
 class Predicted(BaseModel):
-    """The answers to the texts of a request, in their order."""
+    """The answers to the texts or pictures of a request, in their order."""
 
     model: str
     predictions: list[PredictedText]
@@ -109,6 +125,9 @@ class ModelInfo(BaseModel):
 
     name: str
     ready: bool
+    reads: list[str] = []
+    """What it reads: `text` or `image`."""
+
     task: str | None = None
     """classification, multilabel or regression."""
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -72,6 +73,7 @@ class Service:
         self.options = options or Serving()
         self.metrics = Metrics()
         self._models = {name: Hosted(name, path, self.options) for name, path in folders.items()}
+        self._with_pictures = 0
         self._until: float | None = None
         """When a stopping server ends, in seconds of `time.monotonic`."""
 
@@ -119,6 +121,22 @@ class Service:
             problem = Problem(f"model {name!r}", "is being loaded", fix="Ask again in a moment.")
             raise RefusedError.busy(503, problem, _LOADING_SECONDS, "loading")
         return model
+
+    @contextmanager
+    def holding_pictures(self) -> Iterator[None]:
+        """Room in memory for the pictures of one request.
+
+        Raises:
+            RefusedError: If there is none.
+        """
+        if self._with_pictures >= self.options.max_image_requests:
+            problem = Problem("server", "is busy", fix="Ask again after Retry-After seconds.")
+            raise RefusedError.busy(429, problem, 1.0, "full")
+        self._with_pictures += 1
+        try:
+            yield
+        finally:
+            self._with_pictures -= 1
 
     async def load(self) -> None:
         """Load the models, one after the other.

@@ -12,6 +12,9 @@ let token = "";
 let round = 0; // Answers to what was asked before are not shown.
 let reason = 0; // Nor are the reasons for another label than the last one asked for.
 let asked = null; // The text and the model of the answer on the page.
+let picture = ""; // The picture that is asked about, as a data URL.
+
+const SHORT = 2000; // Characters of a picture that an address still holds.
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -62,12 +65,20 @@ function chosen() {
   return models.find((model) => model.name === at("model").value);
 }
 
+function readsPictures(model) {
+  return Boolean(model?.reads?.includes("image"));
+}
+
 function describe() {
   const model = chosen();
   if (!model) return;
   document.title = `${model.name} · Transfuse`;
   at("title").textContent = model.name;
   at("send").disabled = !model.ready;
+  const pictures = readsPictures(model);
+  for (const place of ["written", "keys"]) at(place).hidden = pictures;
+  at("pictured").hidden = !pictures;
+  at("text").required = !pictures;
   const facts = [];
   if (!model.ready) {
     facts.push("is being loaded …");
@@ -205,14 +216,20 @@ function quoted(text) {
 
 function showCurl(path, body) {
   const lines = [`curl ${quoted(location.origin + path)}`];
+  if (body.images) {
+    const file = `(printf '{"images": ["'; base64 < photo.jpg | tr -d '\\n'; printf '"]}')`;
+    lines[0] = `${file} | ${lines[0]}`;
+  }
   if (token) lines.push('-H "Authorization: Bearer $TOKEN"');
-  lines.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body))}`);
+  const sent = body.images ? "--data-binary @-" : `-d ${quoted(JSON.stringify(body))}`;
+  lines.push("-H 'Content-Type: application/json'", sent);
   at("curl").textContent = lines.join(" \\\n  ");
 }
 
 async function ask() {
-  const text = at("text").value;
   const model = chosen();
+  const pictures = readsPictures(model);
+  const text = pictures ? picture : at("text").value;
   if (!text.trim() || !model) return;
   const mine = (round += 1);
   reason += 1;
@@ -221,7 +238,7 @@ async function ask() {
   at("send").disabled = true;
   at("result").classList.add("old");
   const path = `/v1/models/${encodeURIComponent(model.name)}/predict`;
-  const body = { texts: [text], probabilities: true };
+  const body = { [pictures ? "images" : "texts"]: [text], probabilities: true };
   try {
     const { predictions } = await call(path, body);
     if (mine !== round) return;
@@ -230,19 +247,42 @@ async function ask() {
     showAnswer(predictions[0]);
     showCurl(path, body);
     at("result").hidden = false;
-    history.replaceState(null, "", `#${new URLSearchParams({ model: model.name, text })}`);
+    const told = { model: model.name };
+    if (!pictures) told.text = text;
+    else if (text.length < SHORT) told.image = text;
+    history.replaceState(null, "", `#${new URLSearchParams(told)}`);
   } finally {
     at("send").disabled = false;
     at("result").classList.remove("old");
   }
-  await explain();
+  if (!pictures) await explain();
+}
+
+function show(found) {
+  picture = found;
+  at("shown").src = found;
+  at("shown").hidden = false;
+}
+
+function take(file) {
+  if (!file) return;
+  const reader = new FileReader();
+  reader.onload = () => {
+    show(reader.result);
+    ask().catch(complain);
+  };
+  reader.onerror = () =>
+    complain(new Trouble(0, [{ where: file.name, what: "cannot be read" }]));
+  reader.readAsDataURL(file);
 }
 
 async function fromAddress() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   await list(wanted.get("model"));
-  if (!wanted.get("text")) return;
-  at("text").value = wanted.get("text");
+  const image = wanted.get("image") || "";
+  if (image.startsWith("data:image/")) show(image);
+  else if (!wanted.get("text")) return;
+  at("text").value = wanted.get("text") || "";
   await whenReady();
   await ask();
 }
@@ -256,8 +296,17 @@ at("text").addEventListener("keydown", (event) => {
 });
 at("model").addEventListener("change", () => {
   describe();
-  if (at("text").value.trim()) ask().catch(complain);
+  at("result").hidden = true;
+  if (readsPictures(chosen()) ? picture : at("text").value.trim()) ask().catch(complain);
 });
+at("picture").addEventListener("change", () => take(at("picture").files[0]));
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  at("drop").addEventListener(kind, (event) => {
+    event.preventDefault();
+    at("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") take(event.dataTransfer.files[0]);
+  });
+}
 at("access").addEventListener("submit", (event) => {
   event.preventDefault();
   token = at("token").value.trim();
