@@ -117,6 +117,23 @@ def test_the_searches_try_what_suits_the_model(
     assert not {"static", "width-openvino", "layers-openvino"} & set(recipes)
 
 
+def test_the_search_leaves_out_what_is_for_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _words(tmp_path, "m", 1)
+    about = json.loads((model / "transfuse.json").read_text(encoding="utf-8"))
+    about |= {"columns": {"image": "image", "label": "label"}}
+    about["recipe"] |= {"model": {"pretrained": {"name": "some"}}}
+    (model / "transfuse.json").write_text(json.dumps(about), encoding="utf-8")
+    assert shrink.left_out(model) == ("trim_vocabulary", "static")
+    monkeypatch.setattr(shrink, "find_spec", lambda name: name)
+    recipes = shrinking(model)["recipes"]
+    assert {AS_IT_IS, "bfloat16", "int8", "width-openvino"} <= set(recipes)
+    assert not {"static", "vocabulary", "words-int8"} & set(recipes)
+    assert recipes["width-openvino"]["then"] == ["prune_width", "openvino"]
+    assert recipes["width-openvino"]["title"] == "Half the width, 8 bits"
+
+
 def test_a_share_to_keep_beside_stages_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,8 @@ AS_IT_IS = "as-it-is"
 _LAYERED = ("prune_width", "prune_layers")
 """Stages for transformers, which a bag of token vectors is not."""
 
-_OF_TEXTS = (*_LAYERED, "trim_vocabulary")
-"""Stages for models that read texts."""
+_OF_TEXTS = ("trim_vocabulary", "static")
+"""What is for models that read texts."""
 
 _OWN_WORDS = {"trim_vocabulary": {"frequent": 2000}}
 
@@ -54,7 +54,7 @@ def left_out(folder: Path) -> tuple[str, ...]:
         folder: The model's folder.
     """
     texts = set(read_about(folder)["columns"].values()) & set(WRITTEN)
-    return () if texts else (*_OF_TEXTS, "static")
+    return () if texts else _OF_TEXTS
 
 
 def _can(stages: tuple[Any, ...]) -> bool:
@@ -106,13 +106,17 @@ def shrinking(
     model = whole.pop("model")
     name = name or f"{whole.pop('name').removesuffix('-again')}-compressed"
     bag = "static" in (read_about(folder)["recipe"].get("model") or {})
-    unsuited = {*left_out(folder), *(_LAYERED if bag else ())}
-    recipes: dict[str, Any] = {
-        key: {"title": title, "model": model, **({"then": list(stages)} if stages else {})}
-        for key, (title, stages) in _CANDIDATES.items()
-        if unsuited.isdisjoint(map(_named, stages)) and _can(stages)
-    }
-    if not bag and "static" not in unsuited:
+    missing = left_out(folder)
+    recipes: dict[str, Any] = {}
+    for key, (title, stages) in _CANDIDATES.items():
+        suited = [stage for stage in stages if _named(stage) not in missing]
+        if len(suited) < len(stages):
+            title = title.replace(", own words", "")
+            if tuple(suited) in [each for _, each in _CANDIDATES.values()]:
+                continue
+        if not (bag and any(each in suited for each in _LAYERED)) and _can(stages):
+            recipes[key] = {"title": title, "model": model, **({"then": suited} if suited else {})}
+    if not bag and "static" not in missing:
         recipes["static"] = _taught(folder)
     seed = whole.pop("seed", 0)
     return {
