@@ -52,7 +52,7 @@ def test_a_study_ends_with_its_table_report_and_best_model(
 ) -> None:
     study = write_recipe(
         place / "study.yaml",
-        study={"seeds": [0, 1], "workers": 1, "replicates": 100},
+        study={"seeds": [0, 1], "workers": 0, "replicates": 100},
         recipes={"pairs": {}, "words": {"model": {"tfidf": {"words": 1}}}},
     )
     said = cli("run", study, "--output", "out", "--seed", 0)

@@ -83,7 +83,7 @@ def test_a_real_adaptation_ends_in_a_report(
     said = cli(
         *("adapt", str(mine), "--source", str(theirs), "--model", str(tiny("bert"))),
         *("--learn", "mcc", "--output", str(folder), "--seed", "0"),
-        *("--set", "train.max_steps=4", "--set", "study.workers=1"),
+        *("--set", "train.max_steps=4", "--set", "study.workers=0"),
         *("--set", "train.evaluations=2", "--set", "tune.top.layers=1"),
     )
     assert said.code == 0, said.err

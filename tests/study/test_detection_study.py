@@ -32,10 +32,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "split": {"test": 0.3, "validation": 0.1},
         "train": {"epochs": 1, "batch_size": 8, "precision": "fp32"},
         "recipes": {"scratch": {"tune": "scratch"}, "probe": {"tune": "frozen"}},
-        "study": {"seeds": [0], "workers": 1, "replicates": 100},
+        "study": {"seeds": [0], "workers": 0, "replicates": 100},
     }
     patch = pytest.MonkeyPatch()
-    patch.setenv("TRANSFUSE_CACHE", str(folder / "cache"))
     patch.setenv("PYTHONWARNINGS", "ignore")
     try:
         compare(recipe, folder / "out")

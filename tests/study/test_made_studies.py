@@ -37,7 +37,7 @@ def test_parents_may_be_kept_and_memory_is_an_axis(tmp_path: Path) -> None:
     good, blind = _words(tmp_path), _words(tmp_path, min_rows=20)
     recipe = small_recipe(tmp_path, "unused") | {
         "split": _SPLIT,
-        "study": {"seeds": [0], "baselines": ["model-1"], "workers": 1, "replicates": 100},
+        "study": {"seeds": [0], "baselines": ["model-1"], "workers": 0, "replicates": 100},
         "recipes": {
             "model-1": {"model": {"folders": [good]}},
             "model-2": {"model": {"folders": [blind]}},

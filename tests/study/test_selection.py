@@ -28,7 +28,7 @@ def test_the_regret_is_what_the_labels_would_have_gained() -> None:
 def test_an_adapted_recipe_tells_its_regret(
     select: str, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
-    study = {"seeds": [0], "workers": 1, "baselines": ["source-only"], "ceilings": ["oracle"]}
+    study = {"seeds": [0], "workers": 0, "baselines": ["source-only"], "ceilings": ["oracle"]}
     recipe = small_recipe(tmp_path, tiny("bert"), study=study)
     recipe["recipes"] = {
         "source-only": {"learn": "source"},
@@ -55,7 +55,7 @@ def test_the_lightest_model_that_surely_keeps_its_score_is_kept(tmp_path: Path) 
     recipe = small_recipe(tmp_path, "unused") | {
         "learn": "target",
         "split": {"test": 0.3, "validation": 0.3},
-        "study": {"seeds": [0], "baselines": ["whole"], "keep": "lightest", "workers": 1},
+        "study": {"seeds": [0], "baselines": ["whole"], "keep": "lightest", "workers": 0},
         "recipes": {
             "whole": {"model": {"tfidf": {"words": 3}}},
             "small": {"model": {"tfidf": {"words": 1}}},

@@ -56,7 +56,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Path]) 
             "experts": {"fusion": {"mmoe": {"experts": 2}}, "learn": {"tasks": {"count": "tasks"}}},
             "words": {"alone": True, "model": "tfidf"},
         },
-        "study": {"seeds": [0, 1], "replicates": 200, "workers": 1},
+        "study": {"seeds": [0, 1], "replicates": 200, "workers": 0},
     }
 
 

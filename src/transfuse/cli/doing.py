@@ -90,7 +90,8 @@ def _do_study(study: "StudyPlan", folder: Path) -> None:
     with StudyProgress() as progress:
         if any(isinstance(plan.model, Neural) for plan in study.plans.values()):
             # Measured here, with the threads of one worker, before the workers share the machine.
-            workers = study.comparison.workers or cores_here()
+            given = study.comparison.workers
+            workers = cores_here() if given is None else max(1, given)
             threads = max(1, cores_here() // workers)
             engines = [probe_engine(job, threads=threads) for job in ("encode", "train")]
             _tell(progress, *engines)

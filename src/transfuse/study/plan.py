@@ -46,7 +46,8 @@ class Comparison:
     by the lower end of a paired interval (one-sided, 90 %). Default: 0.99."""
 
     workers: int | None = None
-    """Processes at work. Default: one for each core."""
+    """Processes at work; 0 does all runs in this one, as a debugger wants it. Default: one for each
+    core."""
 
     replicates: int = 2000
     """Bootstrap replicates of the intervals. Default: 2,000."""
@@ -64,8 +65,8 @@ class Comparison:
             raise ValueError("shots are 1 or more, and none twice")
         if self.shots and self.budgets:
             raise ValueError("shots stand in place of budgets: keep one of the two")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError("workers is at least 1")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError("workers is 0 or above")
         if not 0 < self.within <= 1:
             raise ValueError("within lies in (0, 1]")
         if self.replicates < 100:
