@@ -163,8 +163,8 @@ def test_explain_names_the_words_that_decide(cli: Command, model: Path, place: P
 
 def test_explain_says_what_is_missing(cli: Command, model: Path) -> None:
     for options, named in (
-        ((), "needs a text or a file"),
-        (("--text", "a", "--data", "reviews.csv"), "one of the two"),
+        ((), "needs a text, a picture or a file"),
+        (("--text", "a", "--data", "reviews.csv"), "one of them"),
         (("--text", "a", "--method", "lime"), "one of occlusion"),
         (("--text", "a", "--label", "positiv"), "Did you mean 'positive'"),
         (("--text", "a", "--method", "integrated_gradients"), "occlusion"),

@@ -23,6 +23,7 @@ from transfuse.data import Role, Table
 from transfuse.data.images import Pictures
 from transfuse.errors import DataError, ModelError
 from transfuse.evaluation import Scorecard
+from transfuse.explaining import Grid, explain
 from transfuse.models import Engine, LinearHead, Network
 from transfuse.models.images import ImageEncoder
 from transfuse.models.images.portable import PictureInputs
@@ -233,3 +234,15 @@ def test_one_picture_is_answered_at_the_command_line(
         assert told in " ".join(capsys.readouterr().err.split())
     assert main(["predict", str(opened.path), "--text", "a cat"]) == 2
     assert "reads image" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_graph_is_explained_by_occlusion_alone(opened: ModelFolder, graph: OnnxModel) -> None:
+    folder = replace(opened, model=graph)
+    grid = Grid(patches=3)
+    found, plain = (explain(one, FILES[0], grid=grid) for one in (folder, opened))
+    assert found.label == plain.label
+    assert [each.weight for each in found.patches] == pytest.approx(
+        [each.weight for each in plain.patches], abs=1e-3
+    )
+    with pytest.raises(ModelError, match="Use the method occlusion"):
+        explain(folder, FILES[0], method="integrated_gradients")

@@ -12,10 +12,12 @@ class Deadline:
 
     Args:
         seconds: How long from now; None for as long as it takes.
+        what: What is explained. Default: text.
     """
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, what: str = "text") -> None:
         self.seconds = seconds
+        self.what = what
         self._ends = None if seconds is None else time.monotonic() + seconds
 
     def check(self) -> None:
@@ -27,8 +29,8 @@ class Deadline:
         if self._ends is not None and time.monotonic() > self._ends:
             raise ModelError(
                 Problem(
-                    "text",
+                    self.what,
                     f"its explanation takes more than {self.seconds:g} seconds",
-                    fix="Send a shorter text.",
+                    fix=f"Send a {'shorter' if self.what == 'text' else 'smaller'} {self.what}.",
                 )
             )

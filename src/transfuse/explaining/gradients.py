@@ -1,69 +1,91 @@
-"""Integrated gradients: what each word's vector adds on the way from no word to the word.
+"""Integrated gradients: what each part adds on the way from nothing to what is there.
 
-Sundararajan et al. (2017, arXiv:1703.01365). With F the score, x the vectors of the tokens and x'
-those of a text of mask tokens, the weight of token t is
+Sundararajan et al. (2017, arXiv:1703.01365). With F the score, x what enters the network (the
+vectors of tokens, the colours of pixels) and x' the same of a row that says nothing (mask tokens,
+an emptied picture), the weight of entry i is
 
-    (x_t - x'_t) . integral over a from 0 to 1 of dF / dx_t at x' + a (x - x')
+    (x_i - x'_i) . integral over a from 0 to 1 of dF / dx_i at x' + a (x - x')
 
-The weights sum to F(x) - F(x') but for the error of the sum that stands for the integral.
+and that of a part is the sum over its entries. The weights sum to F(x) - F(x') but for the error of
+the sum that stands for the integral.
 """
 
-import bisect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from transfuse.answering import ModelFolder
-from transfuse.answering.reading import mended_texts
 from transfuse.errors import ModelError, Problem
 from transfuse.explaining.deadline import Deadline
-from transfuse.explaining.explanation import Explanation, TokenWeight, relative_gap
-from transfuse.explaining.offsets import origins
-from transfuse.explaining.words import words
+from transfuse.explaining.explanation import Explanation, Units, relative_gap
 from transfuse.models import Network
-from transfuse.models.network import Outputs
-from transfuse.models.static import StaticBag
-from transfuse.models.tokens import padding_id
 
-__all__ = ["integrate"]
+__all__ = ["Entering", "integrate", "network_of"]
 
 _TOKENS = 4096
-"""Tokens that are sent through the network at a time."""
+"""Tokens, or patches of 16 by 16 pixels, that are sent through the network at a time."""
 
 _DOUBLINGS = 5
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A text as the network reads it."""
+class Entering(Protocol):
+    """A row as the numbers that a network can be followed from."""
 
-    ids: torch.Tensor
-    """[1, T]."""
+    values: torch.Tensor
+    """What the row is, [1, ...]."""
 
     bare: torch.Tensor
-    """The ids of the same text without its words, [1, T]."""
+    """What a row is that says nothing, of the same shape."""
 
-    spans: list[tuple[int, int]]
-    """The characters of each token in the text as it was given; empty for special tokens."""
+    @property
+    def text(self) -> str | None:
+        """See `Explanation.text`."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """See `Explanation.size`."""
+
+    @property
+    def cost(self) -> int:
+        """The work of one pass, in tokens."""
+
+    def logits(self, values: torch.Tensor) -> torch.Tensor:
+        """Logits [n, outputs].
+
+        Args:
+            values: What enters, [n, ...].
+        """
+
+    def weights(self, shares: torch.Tensor) -> list[float]:
+        """Shares summed; nothing is lost.
+
+        Args:
+            shares: Of each entry, shaped like `values`.
+        """
+
+    def units(self, weights: list[float]) -> Units:
+        """The parts with their weights.
+
+        Args:
+            weights: What `weights` gave.
+        """
 
 
 def integrate(
     model: ModelFolder,
-    text: str,
+    entering: Callable[[], Entering],
     label: int | None,
     steps: int,
     tolerance: float,
     deadline: Deadline | None = None,
 ) -> Explanation:
-    """Explain one text by integrated gradients.
+    """Explain an answer by integrated gradients.
 
     Args:
-        model: A network.
-        text: The text.
+        model: The model.
+        entering: Makes what enters its network; called where gradients can be had.
         label: The label's number; None for the most probable.
         steps: Points of the integral to begin with (Gauss-Legendre); they are doubled, at most
             five times, until the gap is within the tolerance.
@@ -74,39 +96,34 @@ def integrate(
         The explanation.
 
     Raises:
-        ModelError: If the model is no network, captum is not installed, or the time is over.
+        ModelError: If captum is not installed, or the time is over.
     """
     # Also where a caller has turned gradients off.
     with torch.inference_mode(False), torch.enable_grad():
-        network = _network(model)
-        layer = _embedding(network)
-        row = _read(network, text, mended_texts(model, [text])[0])
-        values, bare = layer(row.ids).detach(), layer(row.bare).detach()
-
-        def logits(vectors: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-            return _logits(network, layer, model.head, vectors, ids)
-
-        both = logits(torch.cat([values, bare]), row.ids.expand(2, -1)).detach()
+        row = entering()
+        both = row.logits(torch.cat([row.values, row.bare])).detach()
+        if torch.equal(row.values, row.bare):
+            # Rows of one batch may differ in their last bits, which no integral could make up for.
+            both = both[:1].expand(2, -1)
         chosen = int(both[0].argmax()) if label is None else label
 
-        def score(vectors: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        def score(values: torch.Tensor) -> torch.Tensor:
             if deadline is not None:
                 deadline.check()
-            return _score(model, logits(vectors, ids), chosen)
+            return _score(model, row.logits(values), chosen)
 
         full, without = _score(model, both, chosen).tolist()
-        weights, gap, points = _integral(
-            score, values, bare, row.ids, full - without, steps, tolerance
-        )
+        weights, gap, points = _integral(score, row, full - without, steps, tolerance)
     note = "" if gap <= tolerance else f"The integral did not close with {points:,} points."
     return Explanation(
-        text=text,
         label=model.task.label_names[chosen],
         method="integrated_gradients",
         score=full,
         baseline=without,
-        tokens=_by_word(text, row.spans, weights),
+        units=row.units(weights),
         gap=gap,
+        text=row.text,
+        size=row.size,
         probability=None if model.task.kind == "regression" else (1 + math.tanh(full / 2)) / 2,
         steps=points,
         note=note,
@@ -114,27 +131,24 @@ def integrate(
 
 
 def _integral(
-    score: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    values: torch.Tensor,
-    bare: torch.Tensor,
-    ids: torch.Tensor,
+    score: Callable[[torch.Tensor], torch.Tensor],
+    row: Entering,
     difference: float,
     steps: int,
     tolerance: float,
 ) -> tuple[list[float], float, int]:
-    """The weight of each token, the gap and the points that it took."""
+    """The summed weights, the gap and the points that it took."""
     method = _captum()(score, multiply_by_inputs=True)
     for doubling in range(_DOUBLINGS + 1):
         points = steps << doubling
         shares = method.attribute(
-            values,
-            baselines=bare,
-            additional_forward_args=(ids,),
+            row.values,
+            baselines=row.bare,
             n_steps=points,
             method="gausslegendre",
-            internal_batch_size=max(1, _TOKENS // ids.shape[1]),
+            internal_batch_size=max(1, _TOKENS // row.cost),
         )
-        weights: list[float] = shares.detach().sum(-1)[0].double().tolist()
+        weights = row.weights(shares.detach())
         gap = relative_gap(weights, difference)
         if gap <= tolerance:
             break
@@ -156,39 +170,25 @@ def _captum() -> Any:
     return IntegratedGradients
 
 
-def _network(model: ModelFolder) -> Network:
-    """A copy of the model's network; it shares the weights, and the original may be at work."""
+def network_of(model: ModelFolder) -> Network:
+    """A copy of the model's network; it shares the weights, and the original may be at work.
+
+    Args:
+        model: The model.
+
+    Raises:
+        ModelError: If it is no network with one encoder.
+    """
     if not isinstance(model.model, Network) or len(model.model.encoders) != 1:
         raise ModelError(
             Problem(
                 str(model.path),
-                "is not a network with one text encoder, so it has no gradients",
+                "is not a network with one encoder, so it has no gradients",
                 "a network",
                 "Use the method occlusion, which works for every model.",
             )
         )
     return model.model.copied_as(torch.float32)
-
-
-def _embedding(network: Network) -> nn.Module:
-    """The layer that turns ids into vectors."""
-    backbone: Any = network.encoder.backbone
-    layer = backbone.embedding if isinstance(backbone, StaticBag) else None
-    found: nn.Module = backbone.get_input_embeddings() if layer is None else layer
-    return found
-
-
-def _logits(
-    network: Network, layer: nn.Module, head: str, vectors: torch.Tensor, ids: torch.Tensor
-) -> torch.Tensor:
-    """Logits [n, outputs] for given vectors of the tokens; one text has no padding."""
-    handle = layer.register_forward_hook(lambda _layer, _ids, _vectors: vectors)
-    try:
-        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        outputs: Outputs = network(batch, 0, [head])
-        return outputs.logits[head]
-    finally:
-        handle.remove()
 
 
 def _score(model: ModelFolder, logits: torch.Tensor, chosen: int) -> torch.Tensor:
@@ -201,49 +201,3 @@ def _score(model: ModelFolder, logits: torch.Tensor, chosen: int) -> torch.Tenso
         case "multilabel":
             return logits[:, chosen]
     return model.task.scores(logits)[:, chosen]
-
-
-def _read(network: Network, text: str, mended: str) -> _Row:
-    encoder: Any = network.encoder
-    ids = torch.from_numpy(encoder.preprocess([mended])[0].astype("int64"))[None]
-    # `preprocess` has left the tokenizer with the encoder's own cut.
-    found = encoder.tokenizer.backend_tokenizer.encode(mended)
-    if found.ids != ids[0].tolist():
-        # A text without tokens is read as a filler, which is no word of it.
-        return _Row(ids, ids, [(0, 0)] * ids.shape[1])
-    special = torch.tensor(found.special_tokens_mask, dtype=torch.bool)[None]
-    tokenizer = encoder.tokenizer
-    nothing = tokenizer.mask_token_id
-    if nothing is None or isinstance(encoder.backbone, StaticBag):
-        # The padding vector of a static encoder is 0.
-        nothing = padding_id(tokenizer)
-    places = [*origins(text, mended), len(text)]
-    spans = [
-        (0, 0) if first >= last else (places[first], places[last - 1] + 1)
-        for first, last in found.offsets
-    ]
-    return _Row(ids, torch.where(special, ids, nothing), spans)
-
-
-def _by_word(
-    text: str, spans: list[tuple[int, int]], weights: list[float]
-) -> tuple[TokenWeight, ...]:
-    """The weights of tokens summed by the words that they stand in; none is lost.
-
-    A token goes to the word that it shares most characters with, or to the next one after it.
-    """
-    parts = words(text)
-    if not parts:
-        return ()
-    sums = [0.0] * len(parts)
-    starts = [start for start, _ in parts]
-    for (first, last), weight in zip(spans, weights, strict=True):
-        near = bisect.bisect_right(starts, first) - 1
-        window = range(max(0, near), min(len(parts), near + 3))
-        shared = {at: min(last, parts[at][1]) - max(first, parts[at][0]) for at in window}
-        best = max(shared, key=lambda at: (shared[at], -at))
-        sums[best] += weight
-    return tuple(
-        TokenWeight(text[start:end], start, end, weight)
-        for (start, end), weight in zip(parts, sums, strict=True)
-    )

@@ -1,84 +1,98 @@
-"""Leaving words out, one at a time: what the score loses is what the word gave.
+"""Leaving parts out, one at a time: what the score loses is what the part gave.
 
-It asks the model nothing but answers, so it works for every model folder.
+Zeiler and Fergus (2014, 'Visualizing and understanding convolutional networks', arXiv:1311.2901)
+for patches of pictures; words of texts are left out in the same way. It asks the model nothing but
+answers, so it works for every model folder.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.answering import ModelFolder
-from transfuse.answering.reading import mended_texts
-from transfuse.data.segment import HAN
 from transfuse.explaining.deadline import Deadline
-from transfuse.explaining.explanation import Explanation, TokenWeight, relative_gap
-from transfuse.explaining.words import words
+from transfuse.explaining.explanation import Explanation, Units, relative_gap
 
-__all__ = ["log_odds", "occlude"]
+__all__ = ["Parts", "log_odds", "occlude"]
 
 _AT_ONCE = 16
-"""Texts between two looks at the clock."""
+"""Variants between two looks at the clock."""
 
 _SURE = 1e-7
 """Probabilities nearer to 0 or 1 than this are taken as this far: 32-bit softmax ends there."""
 
 
+class Parts(Protocol):
+    """A row that a model can be asked about without some of its parts."""
+
+    @property
+    def text(self) -> str | None:
+        """See `Explanation.text`."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """See `Explanation.size`."""
+
+    @property
+    def at_once(self) -> int | None:
+        """Variants that are held in memory at a time; None for all of them."""
+
+    def variants(self) -> Iterator[Any]:
+        """The row as a model reads it, then without all of its parts, then without each."""
+
+    def units(self, weights: list[float]) -> Units:
+        """The parts with their weights.
+
+        Args:
+            weights: One for each part, in the order of `variants`.
+        """
+
+
 def occlude(
-    model: ModelFolder,
-    text: str,
-    label: int | None,
-    most: int = 256,
-    deadline: Deadline | None = None,
+    model: ModelFolder, parts: Parts, label: int | None, deadline: Deadline | None = None
 ) -> Explanation:
-    """Explain one text by leaving out its words, all in one call of the model.
+    """Explain an answer by leaving out parts, in as few calls of the model as memory allows.
 
     Args:
         model: The model.
-        text: The text.
+        parts: The row and its parts.
         label: The label's number; None for the most probable.
-        most: Parts that are left out at the most; in a longer text neighbouring words are left
-            out together. Default: 256.
-        deadline: When to give up; the model is called for a few words at a time then.
+        deadline: When to give up; the model is called for a few variants at a time then.
             Default: never.
 
     Returns:
         The explanation.
     """
-    spans = _grouped(words(text), most)
-    variants = [text, "", *(_without(text, *span) for span in spans)]
-    scores = _scores(model, mended_texts(model, variants), deadline)
+    scores = _scores(model, parts, deadline)
     chosen = int(scores[0].argmax()) if label is None else label
     number = model.task.kind == "regression"
     values = scores[:, chosen] if number else log_odds(scores[:, chosen])
     full, bare, *left = values.tolist()
     weights = [full - each for each in left]
-    tokens = tuple(
-        TokenWeight(text[start:end], start, end, weight)
-        for (start, end), weight in zip(spans, weights, strict=True)
-    )
     return Explanation(
-        text=text,
         label=model.task.label_names[chosen],
         method="occlusion",
         score=full,
         baseline=bare,
-        tokens=tokens,
+        units=parts.units(weights),
         gap=relative_gap(weights, full - bare),
+        text=parts.text,
+        size=parts.size,
         probability=None if number else float(scores[0, chosen]),
     )
 
 
-def _scores(
-    model: ModelFolder, texts: Sequence[str], deadline: Deadline | None
-) -> NDArray[np.float64]:
-    if deadline is None:
-        return model.scores(texts)
+def _scores(model: ModelFolder, parts: Parts, deadline: Deadline | None) -> NDArray[np.float64]:
+    at_once = parts.at_once if deadline is None else min(parts.at_once or _AT_ONCE, _AT_ONCE)
+    variants = parts.variants()
     found = []
-    for start in range(0, len(texts), _AT_ONCE):
-        deadline.check()
-        found.append(model.scores(texts[start : start + _AT_ONCE]))
+    while batch := list(itertools.islice(variants, at_once)):
+        if deadline is not None:
+            deadline.check()
+        found.append(model.scores(batch))
     return np.concatenate(found)
 
 
@@ -90,19 +104,3 @@ def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     kept = np.clip(probability, _SURE, 1 - _SURE)
     return np.asarray(np.log(kept) - np.log1p(-kept))
-
-
-def _without(text: str, start: int, end: int) -> str:
-    """The text without a part; two words that it held apart are not run together."""
-    before, after = text[:start], text[end:]
-    if before[-1:].isalnum() and after[:1].isalnum() and not HAN.match(before[-1]):
-        return f"{before} {after}"
-    return before + after
-
-
-def _grouped(spans: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """Neighbours put together until there are no more than so many."""
-    if len(spans) <= most:
-        return list(spans)
-    edges = np.linspace(0, len(spans), most + 1).astype(int).tolist()
-    return [(spans[first][0], spans[last - 1][1]) for first, last in itertools.pairwise(edges)]

@@ -1,6 +1,6 @@
-"""Answers explained word by word: a section of a report, and a page of its own."""
+"""Answers explained part by part: a section of a report, and a page of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ _TITLES = {
 }
 
 _FAINT = 0.12
-"""Words of less than this share of the largest weight are left plain."""
+"""Words and patches of less than this share of the largest weight are left plain."""
 
 _NAMED = 4
-"""Words whose weight is written out."""
+"""Words or patches whose weight is written out."""
 
 _LONGEST = 700
 """Characters of a text that are shown."""
@@ -80,16 +80,23 @@ def _blocks(told: Mapping[str, Any]) -> dict[str, list[Markup]]:
 
 
 def explanation_block(told: Mapping[str, Any], place: str = "") -> Markup:
-    """One text with its words shaded by what they say.
+    """One text with its words, or one picture with its patches, shaded by what they say.
 
     Args:
-        told: `Explanation.to_dict()`, and `truth` where the true label is known.
+        told: `Explanation.to_dict()`, `picture` with the address of a picture, and `truth` where
+            the true label is known.
         place: Where it stands in `explained.json`. Default: nowhere.
     """
-    tokens = told["tokens"]
-    most = max((abs(token["weight"]) for token in tokens), default=0.0)
+    units = "tokens" if "tokens" in told else "patches"
+    most = max((abs(unit["weight"]) for unit in told[units]), default=0.0)
+    shown = _text(told, most) if units == "tokens" else _picture(told, most)
+    block = Markup('<div class="why"><p class="answer">{}{}</p>{}{}</div>')
+    return block.format(_answer(told, place), _way(told), shown, _strongest(told, units, place))
+
+
+def _text(told: Mapping[str, Any], most: float) -> Markup:
     text, at, parts = told["text"], 0, []
-    for token in tokens:
+    for token in told["tokens"]:
         if token["end"] > _LONGEST:
             parts.append(Markup("{}").format(plain(text[at:_LONGEST])))
             break
@@ -99,8 +106,40 @@ def explanation_block(told: Mapping[str, Any], place: str = "") -> Markup:
     rest = text[at:]
     cut = Markup(' <span class="none">… cut</span>') if len(text) > _LONGEST and rest else rest
     words = Markup("").join([*parts, Markup("{}").format(cut)])
-    block = Markup('<div class="why"><p class="answer">{}{}</p><p class="words">{}</p>{}</div>')
-    return block.format(_answer(told, place), _way(told), words, _strongest(tokens, place))
+    return Markup('<p class="words">{}</p>').format(words)
+
+
+def _picture(told: Mapping[str, Any], most: float) -> Markup:
+    """The picture, and beside it in grey under its shaded patches."""
+    width, height = told["size"]
+    patches = Markup("").join(_patch(patch, most) for patch in told["patches"])
+    drawn = Markup(
+        '<div class="heat" style="--picture:url({});--ratio:{}/{}">'
+        '<span class="seen" role="img" aria-label="The picture"></span>'
+        '<span class="felt"><svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" '
+        'aria-label="Its patches, shaded by their weights">{}</svg></span></div>'
+    )
+    return drawn.format(told["picture"], width, height, width, height, patches)
+
+
+def _patch(patch: Mapping[str, Any], most: float) -> Markup:
+    share = abs(patch["weight"]) / most if most else 0.0
+    left, top, right, bottom = patch["box"]
+    side = "plain" if share < _FAINT else "pro" if patch["weight"] > 0 else "contra"
+    mark = Markup(
+        '<rect class="{}" x="{}" y="{}" width="{}" height="{}" style="--share:{}%">'
+        "<title>{}: {}</title></rect>"
+    )
+    box = left, top, right - left, bottom - top
+    return mark.format(
+        side, *box, round(100 * share), _name(patch), shown(patch["weight"], "signed")
+    )
+
+
+def _name(unit: Mapping[str, Any]) -> str:
+    if "box" in unit:
+        return f"row {unit['row']}, column {unit['column']}"
+    return _short(plain(unit["text"]))
 
 
 def _way(told: Mapping[str, Any]) -> Markup:
@@ -137,19 +176,21 @@ def _answer(told: Mapping[str, Any], place: str) -> Markup:
     return answer + wrong.format(plain(truth))
 
 
-def _strongest(tokens: Sequence[Mapping[str, Any]], place: str) -> Markup:
-    """The strongest words with their weights, for those who see no shades."""
-    ranked = sorted(range(len(tokens)), key=lambda at: (-abs(tokens[at]["weight"]), at))[:_NAMED]
+def _strongest(told: Mapping[str, Any], units: str, place: str) -> Markup:
+    """The strongest words or patches with their weights, for those who see no shades."""
+    found = told[units]
+    ranked = sorted(range(len(found)), key=lambda at: (-abs(found[at]["weight"]), at))[:_NAMED]
     named = [
         Markup('<span class="named">{} {}</span>').format(
-            _short(plain(tokens[at]["text"])),
-            _number(tokens[at]["weight"], "signed", place, f"tokens/{at}/weight"),
+            _name(found[at]),
+            _number(found[at]["weight"], "signed", place, f"{units}/{at}/weight"),
         )
         for at in ranked
-        if tokens[at]["weight"]
+        if found[at]["weight"]
     ]
     if not named:
-        return Markup('<p class="note">No word changes the answer on its own.</p>')
+        what = "word" if units == "tokens" else "patch"
+        return Markup('<p class="note">No {} changes the answer on its own.</p>').format(what)
     return Markup('<p class="note">{}</p>').format(Markup(" · ").join(named))
 
 

@@ -6,7 +6,7 @@ from transfuse.data.images.decode import MOST_PIXELS, decode, decode_all
 from transfuse.data.images.facts import PictureFacts, picture_facts
 from transfuse.data.images.near import NearPictures, near_pairs, sketch_all
 from transfuse.data.images.pictures import Picture, Pictures, pictures_of
-from transfuse.data.images.sheet import pair_sheet, strip
+from transfuse.data.images.sheet import pair_sheet, preview, strip
 
 __all__ = [
     "MOST_PIXELS",
@@ -24,6 +24,7 @@ __all__ = [
     "picture_facts",
     "picture_size",
     "pictures_of",
+    "preview",
     "sketch_all",
     "strip",
 ]

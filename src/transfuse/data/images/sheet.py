@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from transfuse.data.images.decode import decode
 from transfuse.data.images.pictures import Picture
 
-__all__ = ["Pair", "inline", "pair_sheet", "strip", "thumbnail"]
+__all__ = ["Pair", "inline", "pair_sheet", "preview", "strip", "thumbnail"]
 
 Pair = tuple[Picture, Picture, str, str]
 """Two pictures, and a word under each."""
@@ -68,6 +68,21 @@ def inline(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=82, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def preview(picture: Picture, side: int = 480) -> str:
+    """A picture in its own proportions, as the address of itself; see `inline`.
+
+    Args:
+        picture: The picture.
+        side: Its longer side in pixels; a smaller picture stays as it is. Default: 480.
+
+    Raises:
+        DataError: If it cannot be decoded.
+    """
+    image = decode(picture)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return inline(image)
 
 
 def pair_sheet(pairs: Sequence[Pair], title: str, side: int = 112, columns: int = 3) -> Image.Image:

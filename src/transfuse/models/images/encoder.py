@@ -1,6 +1,7 @@
 """Image encoders of any `AutoModel` vision kind behind the `Encoder` interface."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -146,7 +147,9 @@ class ImageEncoder(Resizable):
             ValueError: If the batch lacks what `from_layer` needs.
         """
         if from_layer == 0:
-            output = run_images(self.backbone, self._ready(batch["pixels"]), self.anatomy.options)
+            output = run_images(
+                self.backbone, self.normalised(batch["pixels"]), self.anatomy.options
+            )
             return self._encoded(output)
         hidden = batch.get("hidden")
         if hidden is None or not 0 < from_layer < self.depth:
@@ -166,7 +169,7 @@ class ImageEncoder(Resizable):
             raise ValueError(f"expected layers from 1 to {self.depth}, got {layers}")
         block = layers - 1 if layers < self.depth else len(self.anatomy.blocks)
         with evaluating(self.backbone):
-            pixels = self._ready(batch["pixels"])
+            pixels = self.normalised(batch["pixels"])
             return run_images_until(self.backbone, self.anatomy, block, pixels).contiguous()
 
     def can_resume(self, layers: int) -> bool:
@@ -251,7 +254,7 @@ class ImageEncoder(Resizable):
 
     def portable(self, folder: Path) -> Portable:
         """See `Encoder.portable`."""
-        pixels = self._ready(self.probe_batch()["pixels"])
+        pixels = self.normalised(self.probe_batch()["pixels"])
         return portable_pictures(folder, self.processing, self.backbone, self.anatomy, pixels)
 
     def set_attention(self, attention: str) -> bool:
@@ -308,8 +311,8 @@ class ImageEncoder(Resizable):
             plain, folded = whole(batch), copy(batch)
         return close(plain.pooled.float(), folded.pooled)
 
-    def _ready(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pictures in the backbone's number type."""
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pictures of `collate`, normalised [n, 3, H, W], in the backbone's number type."""
         if not pixels.is_floating_point():
             pixels = pixels.float() * self._factor + self._offset
         dtype = next(self.backbone.parameters()).dtype
@@ -324,10 +327,7 @@ class ImageEncoder(Resizable):
     def _try_resume(self, layers: int) -> bool:
         if not 0 < layers < self.depth:
             return False
-        kept = 1
-        for side in self.anatomy.shapes[layers - 1]:
-            kept *= side
-        if kept > 3 * self.size**2:
+        if math.prod(self.anatomy.shapes[layers - 1]) > 3 * self.size**2:
             return False
         batch = self.probe_batch()
         with evaluating(self):
