@@ -48,9 +48,9 @@ def overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def slow_precision(
-    said: NDArray[np.float64], truth: NDArray[np.float64], threshold: float, *, binned: bool
+    said: NDArray[np.float64], truth: NDArray[np.float64], threshold: float
 ) -> float:
-    """mAP by its definition: all detections of a class in one list by falling confidence."""
+    """mAP by COCO's definition: all detections of a class in one list by falling confidence."""
     found = []
     for kind in range(CLASSES):
         listed: list[tuple[float, bool]] = []
@@ -65,8 +65,7 @@ def slow_precision(
                 right = best >= 0 and reach[best] >= threshold
                 if right:
                     free[best] = False
-                sure = float(query[kind])
-                listed.append((min(int(sure * BINS), BINS - 1) if binned else sure, right))
+                listed.append((float(query[kind]), right))
         count = int((truth[..., 0] == kind).sum())
         if not count:
             continue
@@ -74,11 +73,16 @@ def slow_precision(
         for level in sorted({sure for sure, _ in listed}, reverse=True):
             upto = [right for sure, right in listed if sure >= level]
             points.append((sum(upto) / count, sum(upto) / len(upto)))
-        area, before = 0.0, 0.0
-        for place, (recall, _) in enumerate(points):
-            area += (recall - before) * max(precision for _, precision in points[place:])
-            before = recall
-        found.append(area)
+        found.append(
+            np.mean(
+                [
+                    max(
+                        (precision for recall, precision in points if recall >= at / 100), default=0
+                    )
+                    for at in range(101)
+                ]
+            )
+        )
     return float(np.mean(found)) if found else 0.0
 
 
@@ -86,17 +90,31 @@ def slow_precision(
 def test_average_precision_is_that_of_the_definition(seed: int) -> None:
     said, truth = scene(np.random.default_rng(seed), 30)
     for name, threshold in (("map50", 0.5), ("map75", 0.75)):
-        exact = slow_precision(said, truth, threshold, binned=True)
+        exact = slow_precision(said, truth, threshold)
         assert METRICS[name](said, truth) == pytest.approx(exact, abs=1e-12)
-    every = np.mean([slow_precision(said, truth, each, binned=True) for each in THRESHOLDS])
+    every = np.mean([slow_precision(said, truth, each) for each in THRESHOLDS])
     assert METRICS["map"](said, truth) == pytest.approx(every, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_bins_of_confidence_change_little(seed: int) -> None:
-    said, truth = scene(np.random.default_rng(seed), 150, skill=0.9)
-    exact = slow_precision(said, truth, 0.5, binned=False)
-    assert METRICS["map50"](said, truth) == pytest.approx(exact, abs=0.01)
+@pytest.mark.parametrize("shift", [-6.0, 0.0, 9.0])
+def test_bins_of_confidence_change_little(shift: float) -> None:
+    # Whether a model is sure of all that it finds or of nothing: only the order counts.
+    said, truth = scene(np.random.default_rng(0), 250, skill=0.9)
+    assert np.bincount((truth[..., 0] + 1).astype(int).ravel())[1:].min() > BINS
+    odds = said[..., :CLASSES] * np.exp(shift)
+    said[..., : CLASSES + 1] = np.concatenate([odds, said[..., CLASSES : CLASSES + 1]], axis=2)
+    said[..., : CLASSES + 1] /= said[..., : CLASSES + 1].sum(axis=2, keepdims=True)
+    exact = slow_precision(said, truth, 0.5)
+    assert METRICS["map50"](said, truth) == pytest.approx(exact, abs=0.004)
+
+
+def test_of_each_class_a_hundred_detections_count() -> None:
+    truth = np.array([[[0, 0.5, 0.5, 0.4, 0.4]]])
+    wrong = [[0.9, 0.1, 0.1, 0.1, 0.1, 0.1]]
+    right = [[0.5, 0.5, 0.5, 0.5, 0.4, 0.4]]
+    within, beyond = (np.array([wrong * count + right]) for count in (99, 100))
+    assert METRICS["map50"](within, truth) == pytest.approx(0.01)
+    assert METRICS["map50"](beyond, truth) == 0.0
 
 
 def test_perfect_boxes_are_worth_one_and_none_are_worth_nothing() -> None:

@@ -3,7 +3,9 @@
 As in `sums.py`: a function `*_sums` gives K numbers for each row, and its partner turns sums of
 rows into the metric. Average precision needs the detections of all pictures in the order of their
 confidence. The sums keep that order as bins of confidence: each picture tells how many right and
-wrong detections it has in each bin, and a bin's detections count as one step of the curve.
+wrong detections it has in each bin, and a bin's detections count as one step of the curve. Bins
+begin where right detections are, since only there the curve has a step: with fewer of them than
+bins nothing is lost.
 """
 
 from collections.abc import Sequence
@@ -26,7 +28,13 @@ __all__ = [
 ]
 
 BINS = 100
-"""Bins of confidence, of equal width from 0 to 1."""
+"""Bins of confidence for each class."""
+
+MOST = 100
+"""Detections of one class that count in a picture at the most, the surest ones, as for COCO."""
+
+_RECALLS = 100
+"""Precision is read at recalls of 0, 1/100 … 1, as COCO does."""
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """COCO's overlaps from which on a box is found: .5, .55 … .95."""
@@ -80,10 +88,12 @@ def box_sums(
 ) -> Array:
     """Right detections by threshold, class and bin; all by class and bin; true boxes by class.
 
+    Bins are chosen by the rows together: sums of two calls do not add up.
+
     In each picture detections are taken by falling confidence, and each takes the box of its class
     that it overlaps most among those still free; it is right where the overlap reaches the
     threshold (COCO's rule). A detection that takes no box and lies by half or more in a crowd of
-    its class does not count.
+    its class does not count, nor do detections of a class after the surest 100.
 
     Args:
         predictions: As `detections` says, [n, Q, C + 5].
@@ -98,16 +108,21 @@ def box_sums(
     classes = predictions.shape[2] - 5
     steps = np.asarray(thresholds, dtype=np.float64)
     sums = np.zeros((len(predictions), (len(steps) + 1) * classes * bins + classes))
-    for row, (scores, truth) in enumerate(zip(predictions, labels, strict=True)):
+    found = [detections(scores) for scores in predictions]
+    pairs = [_matched(one, truth, steps) for one, truth in zip(found, labels, strict=True)]
+    hits = [np.logical_or.reduce(matched, axis=0) for matched, _ in pairs]
+    edges = [_edges(found, hits, kind, bins) for kind in range(classes)]
+    for row, (one, (matched, counted)) in enumerate(zip(found, pairs, strict=True)):
         right = sums[row, : len(steps) * classes * bins].reshape(len(steps), classes, bins)
         rest = sums[row, len(steps) * classes * bins :]
-        found = detections(scores)
-        bin_of = np.minimum((found.confidence * bins).astype(np.int64), bins - 1)
-        matched, counted = _matched(found, truth, steps)
-        np.add.at(rest[:-classes].reshape(classes, bins), (found.classes, bin_of), counted)
-        for step, hits in enumerate(matched):
-            np.add.at(right[step], (found.classes[hits], bin_of[hits]), 1.0)
-        real = truth[truth[:, 0] >= 0, 0].astype(np.int64)
+        bin_of = np.zeros(len(one.classes), np.int64)
+        for kind in np.unique(one.classes):
+            own = one.classes == kind
+            bin_of[own] = np.searchsorted(edges[kind], one.confidence[own], side="right")
+        np.add.at(rest[:-classes].reshape(classes, bins), (one.classes, bin_of), counted)
+        for step, reached in enumerate(matched):
+            np.add.at(right[step], (one.classes[reached], bin_of[reached]), 1.0)
+        real = labels[row][labels[row][:, 0] >= 0, 0].astype(np.int64)
         rest[-classes:] = np.bincount(real, minlength=classes)
     return sums
 
@@ -115,8 +130,8 @@ def box_sums(
 def average_precision_value(sums: Array, *, thresholds: int, bins: int = BINS) -> Array:
     """Mean average precision over thresholds and over the classes that have true boxes.
 
-    It is the area under precision as a function of recall, where the precision at a recall is the
-    best at that recall or above. 0 where no box is true.
+    It is the mean over 101 recalls from 0 to 1 of the best precision at that recall or above, as
+    COCO has it. 0 where no box is true.
 
     Args:
         sums: Sums of `box_sums`, [..., K].
@@ -132,7 +147,9 @@ def average_precision_value(sums: Array, *, thresholds: int, bins: int = BINS) -
     precision = np.divide(right, said, out=np.zeros_like(right), where=said > 0)
     best = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
     recall = np.divide(right, actual, out=np.zeros_like(right), where=actual > 0)
-    area = (np.diff(recall, axis=-1, prepend=0.0) * best).sum(axis=-1)
+    # How many of the 101 recalls are reached; 29 of 100 is no less than .29.
+    reached = np.floor(recall * _RECALLS + 1e-9) + 1
+    area = (np.diff(reached, axis=-1, prepend=0.0) * best).sum(axis=-1) / (_RECALLS + 1)
     present = sums[..., None, -classes:] > 0
     count = present.sum(axis=-1)[..., 0]
     mean: Array = (area * present).sum(axis=(-1, -2)) / (count * thresholds).clip(1)
@@ -174,6 +191,17 @@ def pixel_value(sums: Array) -> Array:
     return share
 
 
+def _edges(found: Sequence[Detections], hits: Sequence[Array], kind: int, bins: int) -> Array:
+    """The confidences at which the bins of a class begin, but for the lowest; rising."""
+    right = [
+        one.confidence[hit & (one.classes == kind)] for one, hit in zip(found, hits, strict=True)
+    ]
+    values = np.unique(np.concatenate([np.empty(0), *right]))
+    places = np.linspace(0, len(values) - 1, min(bins - 1, len(values))).round().astype(np.int64)
+    edges: Array = values[places]
+    return edges
+
+
 def _matched(found: Detections, truth: Array, steps: Array) -> tuple[Array, Array]:
     """Which detections are right at each threshold, bool [T, Q]; and which count, float [Q]."""
     real = truth[truth[:, 0] >= 0]
@@ -184,6 +212,9 @@ def _matched(found: Detections, truth: Array, steps: Array) -> tuple[Array, Arra
     overlap[found.classes[:, None] != real[None, :, 0]] = 0.0
     # Only detections that could take a box have to be taken one after the other.
     order = np.argsort(-found.confidence, kind="stable")
+    for kind in np.unique(found.classes):
+        late = order[found.classes[order] == kind][MOST:]
+        counted[late], overlap[late] = 0.0, 0.0
     free = np.ones((len(steps), len(real)), dtype=np.bool_)
     every = np.arange(len(steps))
     for query in order[(overlap[order] >= steps.min()).any(axis=1)]:
