@@ -80,6 +80,22 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert "stands out of a picture of 40 x 20" in told[8]
 
 
+def test_entries_that_are_no_objects_are_told_too(tmp_path: Path) -> None:
+    told: dict[str, list[Any]] = {
+        "images": [{"id": 1, "file_name": "a.png"}, 5, {"id": [3], "file_name": "b.png"}],
+        "categories": ["cat", {"id": 7, "name": "dog"}],
+        "annotations": ["junk", {"id": 1, "image_id": {}, "category_id": 7, "bbox": [0, 0, 5, 5]}],
+    }
+    path = written(tmp_path, **told)
+    with pytest.raises(DataError) as caught:
+        load_coco(path)
+    assert [each.where.removeprefix("annotations.json, ") for each in caught.value.problems] == [
+        *("images[1]", "images[2]", "categories[0]", "annotations[0]", "annotations[1]")
+    ]
+    assert "'junk' is no object" in str(caught.value)
+    assert "image_id {}" in str(caught.value)
+
+
 def test_many_problems_are_counted(tmp_path: Path) -> None:
     boxes = [{"image_id": 1, "category_id": 0, "bbox": [0, 0, 1, 1]}] * 50
     with pytest.raises(DataError) as caught:

@@ -200,6 +200,12 @@ def test_a_missing_picture_is_no_fault_where_there_is_text(pets):
     assert [one is None for one in table.inputs().parts["image"]] == [False, True]
 
 
+def test_a_missing_picture_is_a_fault_where_there_is_nothing_else(pets):
+    (pets / "t.csv").write_text("image,label\ncats/0.png,x\n,y\n")
+    with pytest.raises(DataError, match="no image; expected an image in each row"):
+        read(pets / "t.csv")
+
+
 def test_keys_are_those_of_the_content(pets):
     content = picture(3)
     put(pets, **{"cats__2.png": content, "dogs__2.png": content})

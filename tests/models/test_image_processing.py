@@ -30,6 +30,7 @@ KINDS = {
         "EfficientNetImageProcessorPil",
         {"rescale_offset": True, "rescale_factor": 1 / 127.5, "include_top": False},
     ),
+    "nearest": ("ViTImageProcessorPil", {"resample": 0}),
     "clip": ("CLIPImageProcessorPil", {}),
     "siglip": ("SiglipImageProcessorPil", {}),
 }

@@ -180,4 +180,5 @@ class _Check:
         if role not in WRITTEN and pa.types.is_string(cells.type):
             missing = pc.or_(missing, pc.fill_null(pc.equal(cells, ""), False))
         fix = "Fill it in or leave the row out."
-        self.rows(name, rows_where(missing), lambda _: (f"no {role}", f"a {role} in each row", fix))
+        wanted = f"{'an' if str(role)[0] in 'aeiou' else 'a'} {role} in each row"
+        self.rows(name, rows_where(missing), lambda _: (f"no {role}", wanted, fix))

@@ -8,7 +8,7 @@ folder/
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from transfuse.errors import DataError, Problem
 __all__ = ["coco_file", "is_coco", "load_coco"]
 
 _FIRST_KEYS = r'\s*\{\s*"(info|licenses|images|annotations|categories|type)"\s*:'
+_IDS = ("id", "image_id", "category_id")
 _HEAD = 4096
 _SHOWN = 20
 _MEASURED = 100
@@ -72,7 +73,10 @@ def load_coco(path: Path) -> Loaded:
         told = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(Problem(path.name, f"cannot be read as JSON ({error})")) from None
-    parts = {name: told.get(name) for name in ("images", "annotations", "categories")}
+    parts = {
+        name: told.get(name) if isinstance(told, dict) else None
+        for name in ("images", "annotations", "categories")
+    }
     missing = [name for name, part in parts.items() if not isinstance(part, list)]
     if missing:
         what = f"has no list under {' and '.join(map(repr, missing))}"
@@ -98,14 +102,27 @@ class _Coco:
     def wrong(self, part: str, entry: int, what: str, expected: str = "") -> None:
         self.problems.append(Problem(f"{self.path.name}, {part}[{entry}]", what, expected))
 
-    def pictures(self, entries: Sequence[Mapping[str, Any]]) -> None:
+    def objects(self, part: str, entries: Sequence[Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The entries that are objects with ids that can be looked up."""
+        for entry, told in enumerate(entries):
+            if not isinstance(told, Mapping):
+                self.wrong(part, entry, f"{str(told)[:40]!r} is no object", "an object, {…}")
+                continue
+            ids = {name: told.get(name) for name in _IDS}
+            bad = [name for name, each in ids.items() if isinstance(each, (list, dict))]
+            if bad:
+                self.wrong(part, entry, f"{bad[0]} {ids[bad[0]]!r}", "a number or a text")
+            else:
+                yield entry, told
+
+    def pictures(self, entries: Sequence[Any]) -> None:
         folders = [
             folder
             for near in (self.path.parent, self.path.parent.parent)
             for folder in (near / "images", near)
         ]
         seen: set[str] = set()
-        for entry, told in enumerate(entries):
+        for entry, told in self.objects("images", entries):
             key, name = told.get("id"), told.get("file_name")
             if key is None or not isinstance(name, str):
                 self.wrong("images", entry, "no id or no file_name", "both")
@@ -142,8 +159,8 @@ class _Coco:
             self.wrong("images", entry, what, "the picture's own width and height")
         self.sizes[key] = (float(measured[0]), float(measured[1])) if measured else (1.0, 1.0)
 
-    def categories(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        for entry, told in enumerate(entries):
+    def categories(self, entries: Sequence[Any]) -> None:
+        for entry, told in self.objects("categories", entries):
             key, name = told.get("id"), told.get("name")
             if key is None or not name:
                 self.wrong("categories", entry, "no id or no name", "both")
@@ -152,9 +169,9 @@ class _Coco:
             else:
                 self.names[key] = str(name)
 
-    def annotations(self, entries: Sequence[Mapping[str, Any]]) -> None:
+    def annotations(self, entries: Sequence[Any]) -> None:
         seen: set[Any] = set()
-        for entry, told in enumerate(entries):
+        for entry, told in self.objects("annotations", entries):
             key, picture, kind = told.get("id"), told.get("image_id"), told.get("category_id")
             if key is not None and key in seen:
                 self.wrong("annotations", entry, f"id {key} a second time", "an id of its own")

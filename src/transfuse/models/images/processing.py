@@ -243,7 +243,9 @@ def _own(settings: Mapping[str, Any]) -> Processing:
             )
         )
     factor, offset = _arithmetic(settings)
-    resample = int(settings.get("resample") or Image.Resampling.BILINEAR)
+    # 0 is a filter too: the nearest pixel.
+    said = settings.get("resample")
+    resample = int(Image.Resampling.BILINEAR if said is None else said)
     crop = crop or isinstance(resize, int) or resize is None
     return Processing(dict(settings), side, resize, crop, resample, factor, offset)
 
