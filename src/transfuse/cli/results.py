@@ -60,8 +60,9 @@ def _beside(name: str, told: Mapping[str, Any]) -> tuple[str, ...]:
     if "gain" in told:
         # Of the new model, seen from the one in this line.
         difference = f"{told['gain']:+.4f} [{told['low']:+.4f}, {told['high']:+.4f}]"
+    unknown = len(told.get("labels_unknown", ()))
     return (
-        name,
+        f"{name} (lacks {unknown} label{'s' * (unknown > 1)})" if unknown else name,
         f"{told['score']:.4f}",
         difference,
         f"{told['latency_ms']:.2f}",

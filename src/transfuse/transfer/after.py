@@ -103,6 +103,11 @@ def _made(
     if any(stage.learns for stage in plan.then):
         # They may be others than those that the models have learnt.
         known |= set(evidence.train.row_keys())
+    for name, parent in zip(_titles(parents), parents, strict=True):
+        if lacking := _lacking(parent, prepared):
+            said = ", ".join(map(repr, lacking[:10])) + (" …" if len(lacking) > 10 else "")
+            for callback in callbacks:
+                callback.on_notice(f"{name} knows no {said}: on such rows it is wrong")
     models, made = parents, []
     began = time.perf_counter()
     for number, stage in enumerate(plan.then, start=1):
@@ -122,7 +127,7 @@ def _made(
             training_keys=known,
             made=made,
         )
-        models = [_calibrated(place, prepared)]
+        models = [_calibrated(place, plan, prepared)]
     outcome = _longer(outcome, time.perf_counter() - began)
     return _judged(outcome, workspace, parents, models[0], made, frozenset(known))
 
@@ -170,24 +175,25 @@ def _teller(stage: str, callbacks: Sequence[Callback]) -> Tell:
     return tell
 
 
-def _calibrated(place: Path, prepared: Prepared) -> ModelFolder:
+def _calibrated(place: Path, plan: Plan, prepared: Prepared) -> ModelFolder:
     """A stage's model with the temperature that the validation rows ask for."""
     opened = load_model(place)
     target = prepared.target
     if target.task.kind != "classification":
         return opened
     rows = target.parts.validation
-    scores = _scores(opened, prepared, rows)
+    scores = _scores(opened, plan, prepared, rows)
     temperature = fit_temperature(scores, target.targets[rows])
     rewrite_scorecard(place, Scorecard({}, temperature=temperature))
     return replace(opened, temperature=temperature)
 
 
-def _scores(model: ModelFolder, prepared: Prepared, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def _scores(
+    model: ModelFolder, plan: Plan, prepared: Prepared, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
     target = prepared.target
-    return aligned(
-        model.scores(target.table.take(rows).inputs(model.reads)), model.task, target.task
-    )
+    scores = model.scores(target.table.take(rows).inputs(model.reads))
+    return aligned(scores, model.task, target.task, plan.names_labels)
 
 
 def _judged(
@@ -201,7 +207,7 @@ def _judged(
     """The outcome of the last stage's model, and how it compares with its parents."""
     prepared = workspace.prepared
     target = prepared.target
-    raw = TrainedFolder(replace(model, temperature=1.0), workspace)
+    raw = TrainedFolder(replace(model, temperature=1.0), workspace, outcome.plan.names_labels)
     scores = raw.rows("target", target.parts.test)
     checked = raw.rows("target", target.parts.validation)
     source_scores = None
@@ -221,7 +227,7 @@ def _judged(
     judged = {
         "after": {"score": metrics[target.task.primary], **taken},
         "before": [
-            {"name": name, **_compared(each, scores, prepared, texts)}
+            {"name": name, **_compared(each, outcome.plan, scores, prepared, texts)}
             for name, each in zip(_titles(parents), parents, strict=True)
         ],
     }
@@ -252,6 +258,7 @@ def _titles(parents: Sequence[ModelFolder]) -> list[str]:
 
 def _compared(
     parent: ModelFolder,
+    plan: Plan,
     scores: NDArray[np.float64],
     prepared: Prepared,
     texts: Sequence[str],
@@ -261,7 +268,8 @@ def _compared(
     rows = target.parts.test
     metric = METRICS[target.task.primary]
     bootstrap = Bootstrap(target.documents(rows), 1)
-    before = _scores(replace(parent, temperature=1.0), prepared, rows)
+    before = _scores(replace(parent, temperature=1.0), plan, prepared, rows)
+    lacking = _lacking(parent, prepared)
     both = [
         bootstrap.replicates(metric, [answers], target.targets[rows])
         for answers in (scores, before)
@@ -273,8 +281,16 @@ def _compared(
         "low": gain.low,
         "high": gain.high,
         "p": gain.p,
+        **({"labels_unknown": lacking} if lacking else {}),
         **_costs(parent, texts),
     }
+
+
+def _lacking(model: ModelFolder, prepared: Prepared) -> list[str]:
+    """Labels of the target's rows that a model does not know."""
+    target = prepared.target
+    found = frozenset[str]().union(*(target.task.classes(target.targets) or ()))
+    return sorted(found - set(model.task.label_names))
 
 
 def _costs(model: ModelFolder, texts: Sequence[str]) -> dict[str, float]:

@@ -20,7 +20,7 @@ def derived(
     """A recipe that takes trained models and does something with them.
 
     Their rows are read and split as the first one's recipe says, so that what it learnt, was chosen
-    by and was scored on stay apart.
+    by and was scored on stay apart. Models that know different labels are asked about all of them.
 
     Args:
         folders: Model folders.
@@ -48,6 +48,7 @@ def derived(
         kept["data"] = {"target": {"path": str(data), **target}}
         kept.pop("budget", None)
         kept.pop("shots", None)
+    kept |= _over_all_labels(told)
     # One without a name is refused when the recipe is read.
     stages = "-".join(
         str(next(iter(each), "") if isinstance(each, dict) else each) for each in then
@@ -58,3 +59,21 @@ def derived(
         "model": {"folders": [str(folder) for folder in folders]},
         **({"then": list(then)} if then else {}),
     }
+
+
+def _over_all_labels(told: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The task over the labels of all models, those of the first one first, where they differ.
+
+    What is made of them answers with all of them, and must be judged so: a row of the first model
+    that it takes for a label of another one is wrong.
+    """
+    specs = [about["task"] for about in told]
+    if any(not isinstance(spec, dict) for spec in specs):
+        return {}
+    known = [next(iter(spec.items())) for spec in specs]
+    kind, options = known[0]
+    labels = [each.get("labels") or () for _, each in known]
+    if {other for other, _ in known} != {kind} or len({frozenset(each) for each in labels}) < 2:
+        return {}
+    union = list(dict.fromkeys(name for each in labels for name in each))
+    return {"task": {kind: {**options, "labels": union}}}

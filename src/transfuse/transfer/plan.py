@@ -87,6 +87,11 @@ class Plan:
         """Whether the recipe may see labels of the target, to learn from or to choose by."""
         return bool(self.tasks) or "target" in self.streams or bool(self.then)
 
+    @property
+    def names_labels(self) -> bool:
+        """Whether the recipe names the labels, of which a trained model may know only some."""
+        return self.task is not None and bool(self.task.label_names)
+
     def of_task(self, name: str) -> "Plan":
         """The recipe of one of several tasks alone: an ordinary one, with the task as its target.
 

@@ -106,7 +106,7 @@ def run_once(
         elif isinstance(plan.model, Folders):
             # Scores of a run are those before temperature scaling.
             first = replace(load_model(plan.model.folders[0]), temperature=1.0)
-            trained = TrainedFolder(first, workspace)
+            trained = TrainedFolder(first, workspace, plan.names_labels)
         else:
             trained = _train_network(plan, plan.model, workspace, rows, folder, callbacks)
     if workspace.prepared.tasks:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfuse.answering import ClassicalModel, Kept, ModelFolder
-from transfuse.answering.members import parameters_of
+from transfuse.answering.members import aligned_scores, parameters_of
 from transfuse.data import Role
 from transfuse.errors import ModelError, Problem
 from transfuse.models import (
@@ -179,15 +179,17 @@ class TrainedFolder(Trained):
     Args:
         opened: The model.
         workspace: The rows that it is asked about.
+        partly: Whether it may know only some of their labels; see `aligned`. Default: no.
     """
 
-    def __init__(self, opened: ModelFolder, workspace: Workspace) -> None:
+    def __init__(self, opened: ModelFolder, workspace: Workspace, partly: bool = False) -> None:
         self.model = opened.model
         self.task = opened.task
         self.trained_parameters = 0
         self.total_parameters = parameters_of([opened])
         self._opened = opened
         self._workspace = workspace
+        self._partly = partly
 
     def rows(self, domain: str, rows: NDArray[np.int64]) -> Scores:
         """See `Trained.rows`."""
@@ -207,7 +209,7 @@ class TrainedFolder(Trained):
     def read(self, rows: Sequence[Any]) -> Scores:
         """See `Trained.read`."""
         task = self._workspace.prepared.target.task
-        return aligned(self.own(rows), self.task, task)
+        return aligned(self.own(rows), self.task, task, self._partly)
 
     def own(self, rows: Sequence[Any]) -> Scores:
         """Scores over the model's own labels, of which the rows may have only some.
@@ -218,28 +220,33 @@ class TrainedFolder(Trained):
         return self._opened.scores(rows)
 
 
-def aligned(scores: Scores, have: Task, want: Task) -> Scores:
+def aligned(scores: Scores, have: Task, want: Task, partly: bool = False) -> Scores:
     """Scores in the order of another task's labels; labels that it lacks are left out.
 
     Args:
         scores: What a model answers, [n, outputs].
         have: The model's task.
         want: The task whose labels name the columns.
+        partly: Whether the model may know only some of the labels: it gives the others the
+            probability 0, and so is wrong on their rows. Default: no.
 
     Returns:
         Scores [n, outputs of `want`]; probabilities of the classes that are left sum to 1.
 
     Raises:
-        ModelError: If the model does not know a label, or answers another kind of question.
+        ModelError: If the model does not know a label (with `partly`, knows none of them), or
+            answers another kind of question.
     """
     missing = [name for name in want.label_names if name not in have.label_names]
-    if have.kind != want.kind or missing:
+    unlike = missing and (not partly or len(missing) == len(want.label_names))
+    if have.kind != want.kind or unlike:
         what = f"knows no label {missing[0]!r}" if missing else f"does {have.kind}"
         raise ModelError(Problem("model", what, f"{want.kind} with the target's labels"))
     if want.kind == "regression":
         return scores
-    columns = [have.label_names.index(name) for name in want.label_names]
-    chosen: Scores = scores[:, columns]
-    if want.kind == "classification" and len(columns) < scores.shape[1]:
+    known = [name for name in want.label_names if name in have.label_names]
+    own: Scores = scores[:, [have.label_names.index(name) for name in known]]
+    chosen = aligned_scores(own, known, want.label_names)
+    if want.kind == "classification" and len(known) < scores.shape[1]:
         chosen = chosen / np.maximum(chosen.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     return chosen
