@@ -124,13 +124,15 @@ def test_it_recovers_on_pictures(models: Models) -> None:
     assert distance(whole, after).mean() > distance(whole, before).mean()
 
 
-def test_what_no_config_can_say_is_told_with_a_way_out(models: Models) -> None:
-    for kind in ("small", "lite"):
-        for name in ("prune_layers", "prune_width", "prune_heads"):
-            with pytest.raises(TransfuseError, match="istil it into a smaller model"):
-                make(name, models(kind))
+@pytest.mark.parametrize(
+    "kind", ["small", "lite", "convnext", "swin", "mobilenet-v2", "efficientnet"]
+)
+def test_what_no_config_can_say_is_told_with_a_way_out(kind: str, models: Models) -> None:
+    for name in ("prune_layers", "prune_width", "prune_heads"):
+        with pytest.raises(TransfuseError, match="istil it into a smaller model"):
+            make(name, models(kind))
     with pytest.raises(TransfuseError, match="cannot say that there are fewer layers"):
-        keep_layers(models("small").model, 1)
+        keep_layers(models(kind).model, 1)
 
 
 @pytest.mark.parametrize("name", COMPRESSIONS)

@@ -113,7 +113,8 @@ def grouped(encoder: Resizable, cuts: Sequence[Cut]) -> list[Cuts]:
                     type(encoder.backbone).__name__,
                     f"{len(readers)} layers of a block read what is to be cut",
                     "one linear layer",
-                    "Its blocks are built otherwise than this method knows; prune layers instead.",
+                    "Its blocks are built otherwise than this method knows. Prune layers instead, "
+                    "or distil it into a smaller model: `learn: [target, distil]`.",
                 )
             )
         groups.append(Cuts(block, tuple(members), readers[0]))

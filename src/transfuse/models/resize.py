@@ -13,6 +13,10 @@ _STAGES = ("out_features", "out_indices", "stage_names")
 """Which blocks a backbone of a detector hands on, by number: a config of another depth would
 refuse those of this one, and says it anew by itself."""
 
+_DEPTHS = ("depths", "num_block_repeats")
+"""How configs say the blocks of each stage. Stages are no layers, though some configs count them
+so, and EfficientNet's counts what its blocks are made of."""
+
 
 def reconfigured(config: Any, changed: dict[str, Any]) -> Any:
     """A config with some settings changed.
@@ -56,8 +60,7 @@ def layer_settings(config: Any, chosen: Sequence[int]) -> dict[str, Any]:
         ModelError: If the config names no number of layers.
     """
     total = getattr(config, "num_hidden_layers", None)
-    # Stages of several blocks each are no layers, though some configs count them so.
-    if not isinstance(total, int) or "depths" in config.to_dict():
+    if not isinstance(total, int) or any(name in config.to_dict() for name in _DEPTHS):
         raise ModelError(
             Problem(
                 type(config).__name__,
