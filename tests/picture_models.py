@@ -10,11 +10,11 @@ import transformers
 from PIL import Image
 
 from tiny_pictures import encoded, shaken, tiny_backbone, tiny_lite
-from transfuse.answering import Evidence, ModelFolder, load_model, write_folder
+from transfuse.answering import Evidence, Kept, ModelFolder, load_model, write_folder
 from transfuse.data import Table
 from transfuse.data.images import Pictures
 from transfuse.evaluation import Scorecard
-from transfuse.models import Engine, Network
+from transfuse.models import Engine
 from transfuse.models.images import BatchNorm, image_classifier
 from transfuse.tasks import Classification, Task
 
@@ -67,14 +67,19 @@ def seen_descendant(
 
 
 def kept(
-    folder: Path, network: Network, task: Task, choice: dict[str, Any], rows: Table | None = None
+    folder: Path,
+    network: Kept,
+    task: Task,
+    choice: dict[str, Any],
+    rows: Table | None = None,
+    column: str = "image",
 ) -> ModelFolder:
-    """A network as the model folder of a run."""
+    """A network, or another model, as the model folder of a run."""
     write_folder(
         folder,
         network,
         task,
-        columns={"image": "image", "label": "label"},
+        columns={column: column, "label": "label"},
         recipe={"name": folder.name, "model": {"pretrained": choice}},
         scorecard=Scorecard({task.primary: 0.5}),
         training_keys=rows.row_keys() if rows is not None else [],

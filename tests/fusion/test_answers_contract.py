@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from picture_models import SHADES, ancestor, kept, seen_descendant, seen_evidence, shown
 from said_members import Said, evidence, keep, rows_table, silent, soft, write_tfidf
-from transfuse.answering import Evidence
-from transfuse.data import Table
+from transfuse.answering import Evidence, ModelFolder
+from transfuse.answering.members import aligned_scores
+from transfuse.data import Role, Table
 from transfuse.errors import DataError, ModelError
 from transfuse.fusion.answers import ANSWERS, AnswerFusion
 from transfuse.tasks import Classification, MultiLabel, Regression
@@ -147,6 +149,40 @@ def test_without_validation_rows_only_what_needs_none_goes_on(name: str) -> None
 def test_labels_that_no_model_knows_are_an_error(name: str) -> None:
     with pytest.raises(DataError, match="'d'"):
         make(name, members(), evidence(["d", *NAMES[1:]]))
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> list[ModelFolder]:
+    home = tmp_path_factory.mktemp("seeing")
+    source = ancestor(home / "source", "vit")
+    labels = (SHADES, SHADES[::-1])
+    return [
+        seen_descendant(home / f"m{place}", source, seed=place, size=0.1, labels=names)
+        for place, names in enumerate(labels)
+    ]
+
+
+@every
+def test_models_of_pictures_answer_as_one_folder(
+    name: str, seeing: list[ModelFolder], tmp_path: Path
+) -> None:
+    seen = seen_evidence(train=4, validation=24)
+    made = make(name, seeing, seen)
+    assert made.task.label_names == SHADES
+    assert made.told["rows"] >= 24
+    scores = made.model.scores(shown(4))
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-6)
+    alone = np.vstack([made.model.scores(shown(4).take([row])) for row in range(4)])
+    np.testing.assert_allclose(alone, scores, atol=1e-5)
+    opened = kept(tmp_path / "whole", made.model, made.task, {})
+    assert opened.reads == (Role.IMAGE,)
+    np.testing.assert_allclose(opened.scores(shown(4)), scores, atol=1e-6)
+    members = [aligned_scores(each.scores(shown(4)), each.task.label_names, SHADES)
+               for each in seeing]  # fmt: skip
+    if name in ("average", "by_score", "learned", "greedy", "bma", "gate"):
+        # Means of what the members say lie between them.
+        assert (scores <= np.max(members, axis=0) + 1e-6).all()
+        assert (scores >= np.min(members, axis=0) - 1e-6).all()
 
 
 @every

@@ -17,12 +17,15 @@ def by_linear_layer(
 ) -> Weights:
     """Merged deltas: of each linear layer by a rule, of all other weights the mean.
 
-    Raises:
-        ModelError: If the backbone has no linear layers.
-
     Args:
         work: The models.
         merged: From what each model has learnt of a layer, [out, in], to the merged delta.
+
+    Returns:
+        The merged delta of every weight of the backbone, by name.
+
+    Raises:
+        ModelError: From `linear_layers`, if the backbone has no linear layers.
     """
     deltas = work.family.deltas
     found = mean(deltas)
