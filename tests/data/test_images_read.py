@@ -198,6 +198,7 @@ def test_a_missing_picture_is_no_fault_where_there_is_text(pets):
     (pets / "t.csv").write_text("text,image,label\nA cat.,cats/0.png,x\nNo cat.,,y\n")
     table = read(pets / "t.csv")
     assert [one is None for one in table.inputs().parts["image"]] == [False, True]
+    assert "1 of 2 rows have no picture in column 'image'" in table.notes[-1]
 
 
 def test_a_missing_picture_is_a_fault_where_there_is_nothing_else(pets):

@@ -1,7 +1,9 @@
 """Image encoders of many architectures, by what any of them must do."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tiny_pictures import CONFIGS, photo, photos, tiny_encoder
 from transfuse.data.rows import Preprocessed
@@ -171,6 +173,32 @@ def test_images_bytes_and_missing_pictures_will_do(tmp_path):
     assert torch.equal(pixels[0], pixels[1])
     assert (pixels[2] == 128).all()
     assert len(encoder.preprocess([photo(1), path.read_bytes()]).keys()) == 2
+
+
+def test_an_image_in_memory_is_seen_as_its_file_is(tmp_path):
+    encoder = tiny_encoder("resnet")
+    turned = photo(1, 40, 24)
+    notes = turned.getexif()
+    notes[0x0112] = 6
+    clear = photo(2, 30, 30).convert("RGBA")
+    clear.putalpha(100)
+    wide = Image.fromarray(np.asarray(photo(3, 30, 30).convert("L")).astype(np.uint16) * 257)
+    for name, image in {"turned": turned, "clear": clear, "wide": wide}.items():
+        path = tmp_path / f"{name}.png"
+        image.save(path, exif=notes if name == "turned" else None)
+        with Image.open(path) as opened:
+            opened.load()
+            found = encoder.collate(encoder.preprocess([opened, path.read_bytes()]))["pixels"]
+        assert torch.equal(found[0], found[1]), name
+
+
+def test_images_are_told_apart_by_the_colours_of_their_palette():
+    one = Image.new("P", (8, 8))
+    two = one.copy()
+    one.putpalette([255, 0, 0])
+    two.putpalette([0, 0, 255])
+    keys = tiny_encoder("resnet").preprocess([one, two]).keys()
+    assert keys[0] != keys[1]
 
 
 def test_broken_pictures_are_all_named_by_row():

@@ -123,6 +123,8 @@ class _Check:
         others = (Role.TEXT, Role.AUDIO, Role.FIELDS)
         if not any(map(self.schema.has, others)):
             self._present(stored_column(dataset, name), name, Role.IMAGE)
+        elif lacking := sum(one is None for one in pictures):
+            self._lacking(lacking, len(dataset), name, "picture", "a grey one")
         faults = check_pictures(pictures)
         self.rows(name, list(faults), lambda row: faults[row])
 
@@ -148,10 +150,19 @@ class _Check:
         others = (Role.TEXT, Role.IMAGE, Role.FIELDS)
         if not any(map(self.schema.has, others)):
             self._present(stored_column(dataset, name), name, Role.AUDIO)
+        elif lacking := sum(one is None for one in clips):
+            self._lacking(lacking, len(dataset), name, "sound", "silence")
         found = check_clips(clips)
         self.rows(name, list(found.bad), lambda row: found.bad[row])
         quiet = self.loaded.places(found.silent[:SHOWN]) if found.silent else []
         self.notes += [f"{self.loaded.name}: {note}" for note in found.notes(quiet)]
+
+    def _lacking(self, count: int, rows: int, name: str, kind: str, instead: str) -> None:
+        """Rows that have something else: no mistake, but a model of this column alone guesses."""
+        self.notes.append(
+            f"{self.loaded.name}: {count:,} of {rows:,} rows have no {kind} in column {name!r}; a "
+            f"model that reads nothing else gets {instead} for them."
+        )
 
     def _written(self, cells: pa.ChunkedArray, name: str, role: Role) -> None:
         where = f"{self.loaded.name}, column {name!r}"

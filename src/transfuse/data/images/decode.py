@@ -24,6 +24,7 @@ __all__ = [
     "BROKEN",
     "MOST_PIXELS",
     "Fault",
+    "as_rgb",
     "decode",
     "decode_all",
     "fault_of",
@@ -82,9 +83,18 @@ def decode(
             if size is not None:
                 image.draft(None, (size, size))
             image.load()
-            return _flat(_upright(image))
+            return as_rgb(image)
     except (*BROKEN, Image.DecompressionBombError) as error:
         raise DataError(Problem(picture.name, *fault_of(error, content))) from None
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image as pictures of files are seen: RGB, upright, on white where it is transparent.
+
+    Args:
+        image: An image of any mode, loaded.
+    """
+    return _flat(_upright(image))
 
 
 def decode_all(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from transfuse.data.blobs import in_threads, keys_of
 from transfuse.data.images.augment import Varied
-from transfuse.data.images.decode import decode
+from transfuse.data.images.decode import as_rgb, decode
 from transfuse.data.images.pictures import Picture, Pictures
 from transfuse.errors import DataError, Problem
 
@@ -118,7 +118,7 @@ def _opened(picture: Shown, needed: int) -> Image.Image:
     # At twice the size that is needed, decoding a JPEG at a fraction of its size is not seen.
     size = 2 * needed if needed else None
     if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
+        return as_rgb(picture)
     return picture.decode(size) if isinstance(picture, Varied) else decode(picture, size)
 
 
@@ -126,5 +126,7 @@ def _with_key(picture: Shown | None) -> Any:
     if isinstance(picture, bytes):
         return Picture(content=picture)
     if isinstance(picture, Image.Image):
-        return Picture(content=f"{picture.size} {picture.mode}".encode() + picture.tobytes())
+        # By what is seen: numbers of a palette or a turned image do not say it alone.
+        seen = as_rgb(picture)
+        return Picture(content=f"{seen.size} {seen.mode}".encode() + seen.tobytes())
     return picture
