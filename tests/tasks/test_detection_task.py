@@ -172,3 +172,11 @@ def test_a_few_pictures_show_each_class_so_often() -> None:
     assert all(sum(one in shown[row] for row in rows) >= 2 for one in "abc")
     with pytest.raises(DataError, match="class 'a' has 2"):
         prepared.training_rows("target", None, 0, shots=3)
+
+
+def test_a_crowd_of_a_class_that_nobody_learns_is_left_out() -> None:
+    box = {"x": 0.1, "y": 0.1, "w": 0.2, "h": 0.2}
+    values = [[{"label": "cat", **box}], [{"label": "people", **box, "crowd": True}]]
+    task = Detection().fit(values, "t")
+    assert task.labels == ("cat",)
+    assert task.encode(values, "t")[:, 0, 0].tolist() == [0.0, -1.0]

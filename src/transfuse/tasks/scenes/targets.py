@@ -60,8 +60,11 @@ def encode_boxes(
     for row, boxes in enumerate(values):
         real = 0
         for place, box in enumerate(boxes or ()):
-            label = number[label_name(box["label"])]
             crowd = bool(box.get("crowd", False))
+            if crowd and label_name(box["label"]) not in number:
+                # Nothing is ever found of a class that nobody learns.
+                continue
+            label = number[label_name(box["label"])]
             real += not crowd
             centre = (box["x"] + box["w"] / 2, box["y"] + box["h"] / 2)
             found[row, place] = (-2 - label if crowd else label, *centre, box["w"], box["h"])
