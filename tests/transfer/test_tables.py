@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from transfuse.errors import DataError
-from transfuse.transfer import TableChoice, load_table
+from transfuse.transfer import TableChoice, load_table, prepare, read_plan
 
 ROWS = [
     ("a good film", "yes", "film", "train"),
@@ -62,3 +62,16 @@ def test_what_no_row_has_is_an_error(where: dict[str, str], said: str, tmp_path:
     path = write(tmp_path / "all.csv", ROWS)
     with pytest.raises(DataError, match=said):
         load_table(TableChoice(path=path, label="label", where=where))
+
+
+def test_test_rows_that_nearly_stand_among_those_that_train_are_told(tmp_path: Path) -> None:
+    words = [f"the {n}th thing was sent to another town of the north in week {n}" for n in range(8)]
+    rows = [(text, "yes" if n % 2 else "no", "x", "train") for n, text in enumerate(words)]
+    tested = [("something else was here", "yes", "x", "test"), ("a quiet day", "no", "x", "test")]
+    path = write(tmp_path / "all.csv", [*rows, (f"{words[0]}!", "no", "x", "test"), *tested])
+    file = Path(path)
+    file.write_text(file.read_text().replace("part", "split", 1))
+    data = {"target": {"path": path, "text": "text", "label": "label"}}
+    recipe = {"model": "tfidf", "data": data, "split": {"by": "column", "validation": 0}}
+    (said,) = [note for note in prepare(read_plan(recipe)).notes if "rows that train" in note]
+    assert said.startswith("target: 1 of 3 test rows")

@@ -65,6 +65,11 @@ def prepare(plan: Plan) -> Prepared:
     tested = target_table.take(parts.test)
     learnt = target_table.take(parts.train)
     inside = overlap(learnt, tested)
+    if inside.rows:
+        notes.append(
+            f"target: {len(inside.rows):,} of {len(tested):,} test rows are the same as rows that "
+            "train, or nearly: scores flatter. `clean: {near_duplicates: 0.9}` keeps one of each"
+        )
     cards = {
         "target": replace(
             target_card,
