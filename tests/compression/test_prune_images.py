@@ -44,7 +44,7 @@ def opened_plainly(folder: Path, network: Network) -> Any:
     """The folder in plain transformers, which gives what the network gives."""
     model = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()
     assert not type(model).__name__.startswith("Transfuse")
-    pixels = network.encoder._ready(network.encoder.probe_batch()["pixels"])
+    pixels = network.encoder.normalised(network.encoder.probe_batch()["pixels"])
     with torch.no_grad():
         (expected,) = network(network.encoder.probe_batch()).logits.values()
         torch.testing.assert_close(model(pixel_values=pixels).logits, expected)

@@ -162,7 +162,7 @@ def test_the_parts_answer_as_the_whole(folders: dict[str, Path], name: str) -> N
     with torch.no_grad():
         ours = network(batch).logits["target"]
         pixels = network.encoder.inner if name == "segformer" else network.encoder
-        theirs = plain(pixels._ready(batch["pixels"]))
+        theirs = plain(pixels.normalised(batch["pixels"]))
     assert ours.shape == (3, head.outputs)
     if name == "segformer":
         assert torch.allclose(theirs.logits.flatten(1), ours, atol=1e-4)

@@ -103,7 +103,7 @@ def test_a_model_that_transformers_wrote_keeps_its_head(tmp_path):
         network = load_image_network(tmp_path)
         batch = network.encoder.probe_batch()
         with torch.no_grad():
-            pixels = network.encoder._ready(batch["pixels"])
+            pixels = network.encoder.normalised(batch["pixels"])
             expected = model(pixel_values=pixels).logits
             assert close(expected, network(batch).logits["label"])
         assert isinstance(network.heads["label"], LinearHead)
