@@ -6,7 +6,8 @@ fetched but EfficientNet-Lite0.
 
 Measured with one seed, 200 training and 60 test pictures of 96 pixels, one core: segmentation, 15
 epochs: mean IoU 69.1 % over the frozen encoder, 21.9 % from scratch (the background alone).
-Detection, 20 epochs over the frozen encoder: mAP@.5 69.4 %, mAP@[.5:.95] 35.7 %.
+Detection, 20 epochs: mAP@.5 66.3 % and mAP@[.5:.95] 30.3 % over the frozen encoder, 65.0 % and
+32.4 % with its four top layers learning, 0.8 % and 0.2 % from scratch.
 """
 
 import argparse
