@@ -84,15 +84,13 @@ def _do_study(study: "StudyPlan", folder: Path) -> None:
     from transfuse.models import probe_engine
     from transfuse.report import choice_table, result_table, task_table, write_report
     from transfuse.study import compare as do
-    from transfuse.study.cores import cores_here
+    from transfuse.study.cores import threads_of
     from transfuse.transfer import Neural
 
     with StudyProgress() as progress:
         if any(isinstance(plan.model, Neural) for plan in study.plans.values()):
             # Measured here, with the threads of one worker, before the workers share the machine.
-            given = study.comparison.workers
-            workers = cores_here() if given is None else max(1, given)
-            threads = max(1, cores_here() // workers)
+            threads = threads_of(study.comparison.processes)
             engines = [probe_engine(job, threads=threads) for job in ("encode", "train")]
             _tell(progress, *engines)
         failed = None

@@ -10,15 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
 from transfuse.errors import ModelError, Problem
 from transfuse.models.audio import AudioEncoder, SoundEncoder
 from transfuse.models.fusion import FUSIONS, TaskVectors
 from transfuse.models.heads import LinearHead
 from transfuse.models.images import ImageEncoder
-from transfuse.models.joined.heads import head_of, head_told, own_parts
+from transfuse.models.joined.heads import head_of, head_told, read_own, write_own
 from transfuse.models.joined.parts import load_part, save_part
 from transfuse.models.network import Network, OnlyOne
 from transfuse.models.task_folder import has_tasks
@@ -73,11 +70,7 @@ def save_several(network: Network, folder: Path) -> None:
     }
     text = json.dumps(told, indent=2, ensure_ascii=False)
     (folder / _CONFIG).write_text(text, encoding="utf-8")
-    weights = {
-        name: weight.detach().cpu().contiguous().clone()
-        for name, weight in own_parts(fusion, heads).state_dict().items()
-    }
-    save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
+    write_own(folder / _WEIGHTS, fusion, heads)
 
 
 def load_several(folder: Path, *, allow_pickle: bool = False) -> Network:
@@ -96,10 +89,8 @@ def load_several(folder: Path, *, allow_pickle: bool = False) -> Network:
     """
     try:
         told: dict[str, Any] = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        weights = load_file(folder / _WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(Problem(str(folder), f"cannot be read: {said}")) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(Problem(str(folder / _CONFIG), f"cannot be read: {error}")) from error
     role = told["role"]
     encoder = load_part(role, folder / role, told["encoder"], allow_pickle=allow_pickle)
     names = [each["name"] for each in told["heads"]]
@@ -109,11 +100,5 @@ def load_several(folder: Path, *, allow_pickle: bool = False) -> Network:
         fusion = options.build(dim, names, seed=0)
         dim = fusion.dim
     heads = {each["name"]: head_of(dim, each) for each in told["heads"]}
-    try:
-        own_parts(fusion or OnlyOne(), heads).load_state_dict(weights)
-    except RuntimeError as error:
-        said = str(error).strip().splitlines()[0]
-        raise ModelError(
-            Problem(str(folder / _WEIGHTS), f"the weights cannot be read: {said}")
-        ) from error
+    read_own(folder / _WEIGHTS, fusion or OnlyOne(), heads)
     return Network({told["column"]: encoder}, heads, fusion).eval()

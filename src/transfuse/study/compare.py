@@ -73,8 +73,7 @@ def compare(
             watcher.on_notice(note)
         _check_parts(prepared)
         tasks = begun_from_others(_runs_of(study, prepared), folder / "runs")
-        given = study.comparison.workers
-        workers = cores_here() if given is None else given
+        workers = study.comparison.processes
         watcher.on_begin({each.key: work(each, prepared) for each in tasks}, workers)
         known = identities(tasks, prepared)
         before = count_done(tasks, known, folder / "runs")

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-__all__ = ["cores_here", "share_cores"]
+__all__ = ["cores_here", "share_cores", "threads_of"]
 
 
 def cores_here() -> int:
@@ -12,6 +12,15 @@ def cores_here() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def threads_of(workers: int) -> int:
+    """How many threads each of some processes has, or this one where there are none.
+
+    Args:
+        workers: How many processes there are.
+    """
+    return max(1, cores_here() // max(1, workers))
 
 
 def share_cores(number: int, workers: int) -> None:
@@ -24,7 +33,7 @@ def share_cores(number: int, workers: int) -> None:
         number: Which worker this is, from 0.
         workers: How many there are.
     """
-    threads = max(1, cores_here() // workers)
+    threads = threads_of(workers)
     torch.set_num_threads(threads)
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from transfuse.errors import Problem, RecipeError
 from transfuse.recipe import build_options, merge, nearest
+from transfuse.study.cores import cores_here
 from transfuse.study.order import check_references
 from transfuse.transfer import Neural, Plan, read_plan
 
@@ -71,6 +72,11 @@ class Comparison:
             raise ValueError("within lies in (0, 1]")
         if self.replicates < 100:
             raise ValueError("replicates is at least 100")
+
+    @property
+    def processes(self) -> int:
+        """How many processes do the runs; 0 for the calling one."""
+        return cores_here() if self.workers is None else self.workers
 
 
 @dataclass(frozen=True)

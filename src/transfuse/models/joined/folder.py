@@ -9,15 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
 from transfuse.errors import ModelError, Problem
 from transfuse.models.columns import COLUMN_FUSIONS, FusedColumns, PairHead
 from transfuse.models.encoder import Encoder
 from transfuse.models.heads import LinearHead
 from transfuse.models.joined.encoder import JoinedEncoder
-from transfuse.models.joined.heads import head_of, head_told, own_parts
+from transfuse.models.joined.heads import head_of, head_told, read_own, write_own
 from transfuse.models.joined.parts import load_part, save_part
 from transfuse.models.network import Network
 from transfuse.models.source import Attention
@@ -80,11 +77,7 @@ def save_joined(network: Network, folder: Path) -> None:
     }
     text = json.dumps(told, indent=2, ensure_ascii=False)
     (folder / _CONFIG).write_text(text, encoding="utf-8")
-    weights = {
-        name: weight.detach().cpu().contiguous().clone()
-        for name, weight in own_parts(fusion, heads).state_dict().items()
-    }
-    save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
+    write_own(folder / _WEIGHTS, fusion, heads)
 
 
 def load_joined(
@@ -119,13 +112,7 @@ def load_joined(
     fusion = build(COLUMN_FUSIONS, told["fusion"], f"{folder / _CONFIG}: fusion")
     fused = fusion.build(encoder.columns, 0)
     heads = {each["name"]: head_of(fused.dim, each) for each in told["heads"]}
-    try:
-        own_parts(fused, heads).load_state_dict(load_file(folder / _WEIGHTS))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            Problem(str(folder / _WEIGHTS), f"the weights cannot be read: {said}")
-        ) from error
+    read_own(folder / _WEIGHTS, fused, heads)
     return Network({told["name"]: encoder}, heads, fused).eval()
 
 
